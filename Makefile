@@ -1,0 +1,303 @@
+# reeve: one Makefile for the whole tree. `make help` lists the targets.
+#
+# One archive per layer, one program per test; sources are found by wildcard,
+# so a new file needs no edit here. The tests also run in variants, which are
+# this Makefile with another compiler and a build directory of their own.
+
+VERSION := 0.1.0
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD ?= build
+# Warnings are errors in the variants that `make check` builds. A plain build
+# only shows them: a newer compiler must not stop anybody's installation.
+WERROR ?=
+SECONDS ?= 60
+
+prefix := /usr
+bindir := $(prefix)/bin
+sbindir := $(prefix)/sbin
+sysconfdir := /etc
+mandir := $(prefix)/share/man
+docdir := $(prefix)/share/doc/reeve
+unitdir := $(prefix)/lib/systemd/system
+completiondir := $(prefix)/share/bash-completion/completions
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings \
+	-Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wnull-dereference \
+	-Woverride-init -Wframe-larger-than=16384
+HARDEN := -fstack-clash-protection -fstack-protector-strong -fPIE \
+	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
+	$(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+CFLAGS ?= -O2 -g
+LIBS_SYSTEMD := -lsystemd
+LIBS_INIH := -linih
+LIBS_CHECK = $(shell pkg-config --libs check)
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -DREEVE_VERSION=\"$(VERSION)\" -I. \
+	-Iworkers/include $(WARN) $(WERROR) $(HARDEN) $(CPPFLAGS) $(CFLAGS) \
+	$(SAN)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN) $(FUZZER)
+
+# What is done, in short; `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
+
+# As many jobs as processors, unless the user says otherwise.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+# --- sources and what becomes of them ---------------------------------------
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB_SRC := $(wildcard workers/*.c workers/base/pure/*.c workers/base/sys/*.c)
+CONF_SRC := $(wildcard conf/*.c)
+CORE_SRC := $(wildcard supervisor/core/*.c)
+DAEMON_SRC := $(wildcard supervisor/daemon/*.c)
+CLI_SRC := $(wildcard supervisor/cli/*.c)
+MAN_SRC := $(wildcard packaging/man/*.c)
+SRC := $(LIB_SRC) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
+TEST_SRC := $(wildcard tests/*/*.c tests/*/programs/*.c)
+
+program = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)))
+UNIT := $(call program,unit/test_*.c)
+INTEGRATION := $(call program,integration/test_*.c)
+REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/replay/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+PROGRAMS := $(patsubst tests/integration/programs/%.c,$(BUILD)/tests/programs/%,$(wildcard tests/integration/programs/*.c))
+SUBREAP := $(BUILD)/tests/subreap
+
+LAYERS := $(BUILD)/libcore.a $(BUILD)/libconf.a $(BUILD)/libreeve.a
+TEST_LAYERS := $(BUILD)/libtest.a $(BUILD)/libdaemon.a $(BUILD)/libcli.a $(LAYERS)
+LINK = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
+	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+all: $(BUILD)/reeved $(BUILD)/reeve ## build reeved and reeve (the default)
+
+# Everything is compiled anew when the compiler or its flags change.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo $(CC) $(ALL_CFLAGS) | cmp -s - $@ || echo $(CC) $(ALL_CFLAGS) >$@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libreeve.a: $(call obj,$(LIB_SRC))
+$(BUILD)/libconf.a: $(call obj,$(CONF_SRC))
+$(BUILD)/libcore.a: $(call obj,$(CORE_SRC))
+# The programs without their main, so that unit tests can link their parts.
+$(BUILD)/libdaemon.a: $(call obj,$(filter-out supervisor/daemon/main.c,$(DAEMON_SRC)))
+$(BUILD)/libcli.a: $(call obj,$(filter-out supervisor/cli/main.c,$(CLI_SRC)))
+$(BUILD)/libtest.a: $(call obj,$(filter-out tests/lib/subreap.c,$(wildcard tests/lib/*.c)))
+$(BUILD)/%.a:
+	@mkdir -p $(@D)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/reeved $(BUILD)/reeve: LIBS = $(LIBS_SYSTEMD) $(LIBS_INIH)
+$(BUILD)/reeved: $(BUILD)/obj/supervisor/daemon/main.o $(BUILD)/libdaemon.a $(LAYERS)
+	$(call say,LINK)
+	$(Q)$(LINK)
+$(BUILD)/reeve: $(BUILD)/obj/supervisor/cli/main.o $(BUILD)/libcli.a $(LAYERS)
+	$(call say,LINK)
+	$(Q)$(LINK)
+
+# A test links the archives of every layer; only what it uses is pulled in.
+$(BUILD)/tests/%: LIBS = $(LIBS_SYSTEMD) $(LIBS_INIH) $(LIBS_CHECK)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_LAYERS)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK)
+$(SUBREAP): $(BUILD)/obj/tests/lib/subreap.o
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK)
+# Programs that the tests supervise: small, and quick to start.
+$(BUILD)/tests/programs/%: LIBS =
+$(BUILD)/tests/programs/%: ALL_LDFLAGS = $(if $(SAN),$(SAN),-static)
+$(BUILD)/tests/programs/%: $(BUILD)/obj/tests/integration/programs/%.o $(BUILD)/libreeve.a
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK)
+# A fuzz target by itself is a libFuzzer program; with replay.c, which has
+# a main, it runs its corpus once.
+$(BUILD)/tests/fuzz/%: FUZZER = -fsanitize=fuzzer
+$(BUILD)/tests/replay/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(TEST_LAYERS)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK)
+
+# --- tests ------------------------------------------------------------------
+
+RUN = SUBREAP=$(SUBREAP) tests/run $(if $(TOTALS),-o $(TOTALS))
+SUBMAKE = +@$(MAKE) --no-print-directory
+VARIANTS := gcc clang asan
+# -w: what sanitizers insert makes compilers warn; the first two look for that.
+VARIANT_gcc := CC=gcc
+VARIANT_clang := CC=clang
+VARIANT_asan := CC=gcc CFLAGS="-O1 -g -fno-omit-frame-pointer" HARDEN=-fPIE \
+	SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -w"
+VARIANT_fuzz := CC=clang CFLAGS="-O1 -g -fno-omit-frame-pointer" HARDEN=-fPIE \
+	SAN="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -w"
+in_variants = $(foreach v,$(VARIANTS),$(patsubst $(BUILD)/%,$(BUILD)/$(v)/%,$(1)))
+
+CHECK_STEPS := lint unit-all integration integration-asan fuzz-replay system
+
+check: deps-check ## lint, then all tests, under gcc, clang and sanitizers
+	+@mkdir -p $(BUILD); : >$(BUILD)/totals; failed=; \
+	for step in $(CHECK_STEPS); do \
+		echo "--- $$step"; \
+		$(MAKE) --no-print-directory $$step TOTALS=$(BUILD)/totals || failed="$$failed $$step"; \
+		grep -q " $$step$$" $(BUILD)/totals || echo 1 0 1 0 $$step >>$(BUILD)/totals; \
+	done; \
+	[ -z "$$failed" ] || echo "failed:$$failed"; \
+	tests/run -s $(BUILD)/totals && [ -z "$$failed" ]
+
+unit: unit-build $(SUBREAP) ## unit tests, with CC and SAN as given
+	@$(RUN) -n $@ $(UNIT)
+
+unit-build: $(UNIT)
+
+unit-all: $(addprefix variant-,$(VARIANTS)) $(SUBREAP) ## unit tests of gcc, clang and ASan/UBSan builds
+	@$(RUN) -n $@ $(call in_variants,$(UNIT))
+
+# Each variant: the programs, unit tests and replayers.
+variant-%:
+	$(SUBMAKE) BUILD=$(BUILD)/$* WERROR=-Werror $(VARIANT_$*) variant
+variant: all $(UNIT) $(REPLAY)
+
+# $(1): the build directory of the programs under test
+test_env = REEVED=$(abspath $(1)/reeved) REEVE=$(abspath $(1)/reeve) \
+	REEVE_PROGRAMS=$(abspath $(BUILD)/tests/programs)
+
+integration: all $(INTEGRATION) $(PROGRAMS) $(SUBREAP) ## real processes, nginx, redis
+	@$(call test_env,$(BUILD)) $(RUN) -n $@ -t 300 $(INTEGRATION)
+
+integration-asan: variant-asan $(INTEGRATION) $(PROGRAMS) $(SUBREAP) ## the same with programs under ASan and UBSan
+	@$(call test_env,$(BUILD)/asan) REEVE_SANITIZED=1 $(RUN) -n $@ -t 300 \
+		$(INTEGRATION)
+
+fuzz-replay: $(addprefix variant-,$(VARIANTS)) $(SUBREAP) ## run every fuzz target over its corpus, once
+	@$(RUN) -n $@ $(foreach t,$(call in_variants,$(REPLAY)),\
+		"$(t) tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $(t)))")
+
+system: all man $(SUBREAP) ## install, and run under a real systemd (root only)
+	@$(call test_env,$(BUILD)) $(RUN) -n $@ -j 1 -t 300 $(wildcard tests/system/test-*)
+
+fuzz: ## libFuzzer on every target for SECONDS=60 each
+	$(SUBMAKE) BUILD=$(BUILD)/fuzz $(VARIANT_fuzz) fuzz-run
+fuzz-run: $(FUZZ)
+	@for t in $(FUZZ); do \
+		seeds=tests/fuzz/corpus/$${t##*/fuzz_}; \
+		found=$(BUILD)/corpus/$${t##*/fuzz_}; mkdir -p $$found; \
+		echo "$${t##*/}: $(SECONDS) s"; \
+		$$t -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 \
+			-print_final_stats=1 -verbosity=0 -artifact_prefix=$$found. \
+			$$found $$seeds || exit 1; \
+	done
+
+soak: all $(INTEGRATION) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60
+	@$(call test_env,$(BUILD)) $(RUN) -n $@ -t 300 -l $(SECONDS) $(INTEGRATION)
+
+bench: deps-bench ## speed and memory beside the peers, in one run
+	$(SUBMAKE) all programs
+	@$(call test_env,$(BUILD)) tests/bench/bench
+
+demo: deps-demo ## see a fleet come up, fail, recover and stop
+	$(SUBMAKE) all programs
+	@$(call test_env,$(BUILD)) tests/demo/demo
+
+programs: $(PROGRAMS)
+
+# Installs what is missing as root; says what is missing to anybody else.
+deps-%:
+	@packaging/deps $*
+
+# --- lint -------------------------------------------------------------------
+
+TIDY := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(SRC) $(TEST_SRC))
+
+lint: $(addprefix variant-,gcc clang) tidy man $(SUBREAP) ## what the tools hold: warnings, style, layers, sizes
+	@BUILD=$(BUILD) $(RUN) -n $@ $(wildcard tests/lint/*)
+
+format: ## lay out all C as .clang-format says
+	clang-format -i $(SRC) $(TEST_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
+
+# Again only when a source, one of its headers or the settings changed.
+tidy: $(TIDY)
+$(BUILD)/tidy/%.ok: %.c .clang-tidy tests/.clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY)
+	$(Q)clang-tidy --quiet $< -- $(ALL_CFLAGS) -O0 -U_FORTIFY_SOURCE 2>/dev/null
+	@$(CC) $(ALL_CFLAGS) -MM -MP -MT $@ $< >$(@:.ok=.d)
+	@touch $@
+
+compile_commands.json: FORCE ## for clangd and other tools
+	@command=$$(echo '$(CC) $(ALL_CFLAGS)' | sed 's/[\\"]/\\&/g'); \
+	for f in $(SRC) $(TEST_SRC); do \
+		printf '{"directory":"%s","file":"%s","command":"%s -c %s"},\n' \
+			'$(CURDIR)' $$f "$$command" $$f; \
+	done | sed '1s/^/[/; $$s/,$$/]/' >$@
+
+# --- documents, installation ------------------------------------------------
+
+MAN := $(addprefix $(BUILD)/man/,reeved.8 reeve.1 reeve.ini.5)
+DOCS := $(wildcard README.md ARCHITECTURE.md NEWS.md SECURITY.md LICENSE) \
+	packaging/systemd/hardened.conf
+
+man: $(MAN) ## man pages, from the schema and the table of verbs
+
+$(BUILD)/mkman: LIBS = $(LIBS_SYSTEMD) $(LIBS_INIH)
+$(BUILD)/mkman: $(call obj,$(MAN_SRC)) $(LAYERS)
+	$(call say,LINK)
+	$(Q)$(LINK)
+$(BUILD)/man/%: packaging/man/%.in $(BUILD)/mkman
+	@mkdir -p $(@D)
+	$(call say,MAN)
+	$(Q)$(BUILD)/mkman $< >$@.new && mv $@.new $@
+
+D = $(DESTDIR)
+install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing reeve.ini
+	install -d $(D)$(bindir) $(D)$(sbindir) $(D)$(unitdir) $(D)$(docdir) \
+		$(D)$(mandir)/man1 $(D)$(mandir)/man5 $(D)$(mandir)/man8 \
+		$(D)$(completiondir) $(D)$(sysconfdir)/reeve/conf.d
+	install -m 755 $(BUILD)/reeved $(D)$(sbindir)/reeved
+	install -m 755 $(BUILD)/reeve $(D)$(bindir)/reeve
+	install -m 644 $(BUILD)/man/reeve.1 $(D)$(mandir)/man1/
+	install -m 644 $(BUILD)/man/reeve.ini.5 $(D)$(mandir)/man5/
+	install -m 644 $(BUILD)/man/reeved.8 $(D)$(mandir)/man8/
+	install -m 644 packaging/completions/reeve.bash $(D)$(completiondir)/reeve
+	install -m 644 $(DOCS) $(D)$(docdir)/
+	sed 's,/usr/sbin/,$(sbindir)/,; s,/usr/bin/,$(bindir)/,; s,/etc/,$(sysconfdir)/,' \
+		packaging/systemd/reeved.service >$(D)$(unitdir)/reeved.service
+	test -e $(D)$(sysconfdir)/reeve/reeve.ini || \
+		install -m 644 conf/reeve.ini $(D)$(sysconfdir)/reeve/reeve.ini
+
+uninstall: ## remove what install put there, but for the configuration
+	rm -f $(D)$(sbindir)/reeved $(D)$(bindir)/reeve \
+		$(D)$(mandir)/man1/reeve.1 $(D)$(mandir)/man5/reeve.ini.5 \
+		$(D)$(mandir)/man8/reeved.8 $(D)$(completiondir)/reeve \
+		$(D)$(unitdir)/reeved.service
+	rm -rf $(D)$(docdir)
+
+dist: ## a source archive of the last commit
+	@mkdir -p dist
+	git archive --prefix=reeve-$(VERSION)/ -o dist/reeve-$(VERSION).tar.gz HEAD
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z_.-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r t d; do printf '  %-22s %s\n' "$$t" "$$d"; done
+
+FORCE:
+.PHONY: all check unit unit-build unit-all variant integration \
+	integration-asan fuzz-replay system fuzz fuzz-run soak bench demo \
+	programs lint format tidy man install uninstall dist clean help FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+-include $(shell find $(BUILD)/obj $(BUILD)/tidy -name '*.d' 2>/dev/null)
