@@ -1,0 +1,317 @@
+/* See ending.h. */
+#include "supervisor/daemon/ending.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisor/daemon/daemon.h"
+#include "supervisor/daemon/worker.h"
+#include "workers/base/sys/clock.h"
+#include "workers/base/sys/fd.h"
+#include "workers/base/sys/log.h"
+
+/* At start, how long killed leftovers may take to vanish. */
+#define LEFTOVER_WAIT_USEC (5 * USEC_PER_SEC)
+
+/* ---- the leaf ---------------------------------------------------------- */
+
+/* Held by name, opened when it is looked at: a worker costs one fd less. */
+static int open_leaf(const struct worker *w)
+{
+	int fd = openat(w->daemon->cgroup.fd, w->leaf_name,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+bool ending_is_populated(const struct worker *w)
+{
+	_cleanup_(fd_closep) int fd = open_leaf(w);
+
+	int r = fd < 0 ? fd : cgroup_leaf_is_populated(fd);
+
+	/* No fd, no memory: then it is not known, and so not called empty. */
+	return r != 0 && r != -ENOENT && r != -ENODEV;
+}
+
+static void on_leaf_events(struct watch *watch, uint32_t revents _unused_)
+{
+	reap_leaf_changed(container_of(watch, struct worker, leaf_events));
+}
+
+void ending_unwatch_leaf(struct worker *w)
+{
+	int fd = w->leaf_events.fd;
+
+	hub_unwatch(&w->daemon->hub, &w->leaf_events);
+	fd_close(fd);
+}
+
+int ending_watch_leaf(struct worker *w)
+{
+	_cleanup_(fd_closep) int fd = -1;
+	int r;
+
+	if (w->leaf_events.fd >= 0)
+		return 0;
+	fd = open_leaf(w);
+	r = fd < 0 ? fd : cgroup_leaf_events_open(fd);
+	if (r < 0)
+		return r;
+	w->leaf_events = (struct watch){ r, HUB_URGENT, on_leaf_events };
+	r = hub_watch(&w->daemon->hub, &w->leaf_events, EPOLLPRI);
+	if (r < 0)
+		ending_unwatch_leaf(w);
+	return r;
+}
+
+bool ending_leaf_emptied(struct worker *w)
+{
+	char text[256];
+	ssize_t n;
+
+	if (w->leaf_events.fd < 0)
+		return !ending_is_populated(w);
+	/* Reading it is also what makes it quiet until the next change. */
+	n = pread(w->leaf_events.fd, text, sizeof(text) - 1, 0);
+	if (n < 0)
+		return errno == ENODEV; /* removed; else: not known */
+	text[n] = '\0';
+	return !strstr(text, "populated 1");
+}
+
+void ending_drop_leaf(struct worker *w)
+{
+	int r;
+
+	if (!w->leaf_name)
+		return;
+	ending_unwatch_leaf(w);
+	/* Busy: killasgroup = no left somebody in it; removed at the end by
+	 * ending_remove_leaves(). */
+	r = cgroup_leaf_remove(&w->daemon->cgroup, w->leaf_name);
+	if (r < 0 && r != -EBUSY)
+		log_debug("worker=%s cannot remove cgroup %s: %s", w->name,
+			  w->leaf_name, strerror(-r));
+	free(TAKE(w->leaf_name));
+	w->leaf_killed = false;
+}
+
+static char *make_leaf_name(struct worker *w)
+{
+	char *name;
+
+	if (asprintf(&name, "%.*s.%" PRIu64, CGROUP_NAME_MAX - 24, w->name,
+		     ++w->daemon->leaf_counter) < 0)
+		return NULL;
+	for (char *p = name; *p; p++)
+		if (*p == '/')
+			*p = '_';
+	return name;
+}
+
+static int new_leaf(struct worker *w)
+{
+	int fd;
+
+	ending_drop_leaf(w);
+	w->leaf_name = make_leaf_name(w);
+	if (!w->leaf_name)
+		return -ENOMEM;
+	fd = cgroup_leaf_new(&w->daemon->cgroup, w->leaf_name);
+	if (fd < 0)
+		free(TAKE(w->leaf_name));
+	return fd;
+}
+
+int ending_prepare_leaf(struct worker *w, int *ret_fd)
+{
+	int fd = -ENOENT;
+
+	*ret_fd = -1;
+	if (w->daemon->cgroup.fd < 0)
+		return 0;
+	/* The last one serves again, if it was never killed and is empty; or
+	 * if those that are left in it are to be left alone. */
+	if (w->leaf_name && !w->leaf_killed)
+		fd = open_leaf(w);
+	if (fd >= 0 && w->settings->killasgroup &&
+	    cgroup_leaf_is_populated(fd) != 0) {
+		fd_close(fd);
+		fd = -EBUSY;
+	}
+	if (fd < 0)
+		fd = new_leaf(w);
+	if (fd < 0) {
+		snprintf(w->error, sizeof(w->error),
+			 "cannot make its cgroup: %s", strerror(-fd));
+		return fd;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* ---- signals ----------------------------------------------------------- */
+
+/* The group is the worker's as long as its leader is not reaped: a leader
+ * that is dead but kept, or alive. With a leaf a dead leader is reaped. */
+static bool has_group(const struct worker *w)
+{
+	return w->pid > 0 && !w->leader_is_foreign &&
+	       !(w->leader_dead && w->leaf_name);
+}
+
+void ending_signal(struct worker *w, int signo)
+{
+	if (w->settings->stopasgroup && has_group(w)) {
+		/* A MAINPID may lead no group: then it alone is told. */
+		if (kill(-w->pid, signo) == 0) {
+			(void)kill(-w->pid, SIGCONT);
+			return;
+		}
+	}
+	(void)spawn_signal(w->pidfd.fd, signo);
+	(void)spawn_signal(w->pidfd.fd, SIGCONT);
+}
+
+void ending_signal_tree(struct worker *w, int signo)
+{
+	struct tree_id id = worker_tree_id(w);
+	_cleanup_(fd_closep) int fd = -1;
+
+	if (!w->settings->killasgroup)
+		return;
+	fd = w->leaf_name ? open_leaf(w) : -1;
+	if (fd >= 0)
+		(void)cgroup_leaf_signal(fd, signo);
+	else
+		(void)tree_signal(&id, signo);
+}
+
+static int kill_leaf(struct worker *w)
+{
+	_cleanup_(fd_closep) int fd = open_leaf(w);
+	int r = fd < 0 ? fd : cgroup_leaf_kill(fd);
+
+	w->leaf_killed = true;
+	if (r < 0)
+		log_error("worker=%s cannot use cgroup.kill: %s", w->name,
+			  strerror(-r));
+	return r;
+}
+
+void ending_kill(struct worker *w)
+{
+	struct tree_id id = worker_tree_id(w);
+	int r;
+
+	if (w->is_lingering) { /* was there nothing left? then it is gone */
+		w->daemon->reaper.is_due = true;
+		hub_request_turn(&w->daemon->hub);
+	}
+	if (!w->settings->killasgroup) {
+		(void)spawn_signal(w->pidfd.fd, SIGKILL);
+		return;
+	}
+	if (w->leaf_name && kill_leaf(w) == 0) {
+		/* Watching it may have failed when the leader died. */
+		if (w->leader_dead && ending_watch_leaf(w) == 0)
+			reap_leaf_changed(w);
+		return;
+	}
+	r = tree_kill(&id);
+	if (r < 0)
+		log_error("worker=%s pid=%d cannot end its tree: %s", w->name,
+			  (int)w->pid, strerror(-r));
+}
+
+/* ---- leftovers --------------------------------------------------------- */
+
+struct leaf_sweep {
+	struct daemon *daemon;
+	size_t n_killed;
+};
+
+/* Waits, at start only, until a killed leaf is empty. */
+static void wait_until_empty(int leaf_fd)
+{
+	uint64_t end = usec_add(clock_monotonic_usec(), LEFTOVER_WAIT_USEC);
+	struct pollfd p = { .events = POLLPRI };
+
+	p.fd = cgroup_leaf_events_open(leaf_fd);
+	while (p.fd >= 0 && cgroup_leaf_is_populated(leaf_fd) == 1 &&
+	       clock_monotonic_usec() < end)
+		(void)poll(&p, 1, 50);
+	fd_close(p.fd);
+}
+
+static void on_old_leaf(void *userdata, const char *name)
+{
+	struct leaf_sweep *sweep = userdata;
+	const struct cgroup_base *base = &sweep->daemon->cgroup;
+	int fd = cgroup_leaf_new(base, name); /* opens one that exists */
+
+	if (fd < 0)
+		return;
+	if (cgroup_leaf_is_populated(fd) == 1) {
+		log_notice("ending leftovers of an earlier reeved: %s", name);
+		sweep->n_killed++;
+		(void)cgroup_leaf_kill(fd);
+		wait_until_empty(fd);
+	}
+	fd_close(fd);
+	(void)cgroup_leaf_remove(base, name);
+}
+
+/* Killed again until none is alive: none may run beside its successor. */
+static size_t end_marked(const struct tree_id *id)
+{
+	uint64_t end = usec_add(clock_monotonic_usec(), LEFTOVER_WAIT_USEC);
+	size_t n_killed = 0;
+	int n;
+
+	while ((n = tree_kill(id)) > 0 && clock_monotonic_usec() < end) {
+		n_killed = MAX(n_killed, (size_t)n);
+		(void)poll(NULL, 0, 5);
+	}
+	return n_killed;
+}
+
+static void on_last_leaf(void *userdata, const char *name)
+{
+	const struct cgroup_base *base = userdata;
+
+	(void)cgroup_leaf_remove(base, name);
+}
+
+void ending_remove_leaves(struct daemon *d)
+{
+	if (d->cgroup.fd >= 0)
+		(void)cgroup_each_leaf(&d->cgroup, on_last_leaf, &d->cgroup);
+}
+
+size_t ending_leftovers(struct daemon *d)
+{
+	struct leaf_sweep sweep = { .daemon = d };
+	struct tree_id id = {
+		.leader = 0,
+		.mark_name = RUNTIME_INSTANCE_NAME,
+		.mark = d->runtime.instance,
+	};
+	size_t n;
+
+	if (d->cgroup.fd >= 0)
+		(void)cgroup_each_leaf(&d->cgroup, on_old_leaf, &sweep);
+	n = end_marked(&id);
+	if (n > 0)
+		log_notice("ended %zu leftover processes of an earlier reeved",
+			   n);
+	return sweep.n_killed + n;
+}
