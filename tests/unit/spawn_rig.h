@@ -47,9 +47,9 @@ _unused_ static bool is_readable(int fd)
 _unused_ static int take_report(struct spawn_child *child,
 				struct spawn_failure *ret_failure)
 {
-	int r = is_readable(child->report_fd) ?
-			spawn_read_report(child->report_fd, ret_failure) :
-			-ETIME;
+	int r = is_readable(child->report_fd)
+			? spawn_read_report(child->report_fd, ret_failure)
+			: -ETIME;
 
 	child->report_fd = fd_close(child->report_fd);
 	return r;
