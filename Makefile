@@ -51,7 +51,7 @@ endif
 # --- sources and what becomes of them ---------------------------------------
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIB_SRC := $(wildcard workers/*.c workers/base/pure/*.c workers/base/sys/*.c)
+LIB_SRC := $(wildcard workers/*/*.c workers/base/pure/*.c workers/base/sys/*.c)
 CONF_SRC := $(wildcard conf/*.c)
 CORE_SRC := $(wildcard supervisor/core/*.c)
 DAEMON_SRC := $(wildcard supervisor/daemon/*.c)

@@ -1,0 +1,182 @@
+/* One worker's private channel: a ring of tasks and their results in memory
+ * that its owner, the keeper and that one worker share.
+ *
+ * Properties
+ *   A memfd, sealed against shrinking and growing: header, slots, then two
+ *   arenas for payloads that do not fit into a slot, inputs and outputs. Both
+ *   are much larger than what is used of them: memory is there when touched.
+ *   Who writes what:
+ *     owner   struct channel_orders, free slots, the input arena
+ *     worker  struct channel_signs, claimed slots, the output arena
+ *     keeper  the word of the slot whose deadline is over; before a start, the
+ *             limits in channel_orders
+ *   A worker may scribble anywhere in it. The owner therefore keeps its own
+ *   indices (struct channel_end), copies each field once and checks the copy;
+ *   what does not make sense is -EBADMSG, and ends that worker.
+ * Operation
+ *   A slot's word is {state, tag, item}. Only the changes below are made, each
+ *   by one compare-and-swap, so that everybody agrees on who was first:
+ *
+ *     FREE ── owner ──> QUEUED ── worker ──> RUNNING ── worker ──> DONE ─┐
+ *      ^                  │ owner              │ owner, keeper           │
+ *      │                  v                    v                         │
+ *      │               WITHDRAWN            CANCELLING                   │
+ *      │                  │ worker: skips      │ the worker waits for    │
+ *      │                  v                    │ its kill; the channel   │
+ *      │               SKIPPED                 v is used by a successor  │
+ *      └── owner: collected in order ────────────────────────────────────┘
+ *
+ *   The tag changes with each use, so that a late cancel or deadline never
+ *   hits the next task. The item counts within a chunk: item k is running when
+ *   the word says {RUNNING, k}, and items below k have their results.
+ * Safety
+ *   One thread on each side. Nothing here makes a system call except
+ *   channel_new(), channel_map(), channel_unmap() and
+ *   channel_trim().
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHANNEL_SLOTS_MIN   2
+#define CHANNEL_SLOTS_MAX   4096
+#define CHANNEL_INLINE_SIZE 16 /* payloads up to here lie in the slot */
+/* One task's input or output; the arenas hold two, so that one always fits. */
+#define CHANNEL_PAYLOAD_MAX (UINT32_C(64) << 20)
+#define CHANNEL_ARENA_SIZE  (2 * CHANNEL_PAYLOAD_MAX)
+#define CHANNEL_ERROR_MAX   240 /* bytes of a task's error message */
+
+enum slot_state {
+	SLOT_FREE,
+	SLOT_QUEUED,
+	SLOT_RUNNING,
+	SLOT_DONE,
+	SLOT_WITHDRAWN,
+	SLOT_SKIPPED,
+	SLOT_CANCELLING,
+	SLOT_STATE_COUNT
+};
+
+/* word: state in bits 0-7, tag in 8-31, item in 32-63 */
+static inline uint64_t slot_word(enum slot_state state, uint32_t tag,
+				 uint32_t item)
+{
+	return (uint64_t)item << 32 | (uint64_t)(tag & 0xffffff) << 8 | state;
+}
+
+static inline unsigned slot_word_state(uint64_t word)
+{
+	return word & 0xff;
+}
+
+static inline uint32_t slot_word_tag(uint64_t word)
+{
+	return (uint32_t)word >> 8;
+}
+
+static inline uint32_t slot_word_item(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+/* A cache line. A single task is a chunk of one. */
+struct slot {
+	_Alignas(64) _Atomic uint64_t word;
+	uint64_t function; /* a pointer (fork), or an index into the table */
+	uint32_t n_items;
+	uint32_t item_size;  /* bytes of input of each item */
+	uint32_t in_offset;  /* in the input arena; inline when it fits */
+	uint32_t out_stride; /* chunks: bytes of output kept of each item */
+	uint32_t out_offset; /* in the output arena */
+	uint32_t out_size;   /* bytes; of a chunk: n_items * out_stride */
+	int32_t status;	     /* single tasks: what the function returned */
+	unsigned char data[CHANNEL_INLINE_SIZE]; /* input, then output */
+	uint32_t flags;				 /* enum slot_flags */
+};
+
+enum slot_flags {
+	SLOT_HAS_MESSAGE = 1, /* out_size bytes of output are an error's text */
+};
+
+/* In front of a chunk's results: what became of each item. */
+struct chunk_item {
+	int32_t status;
+	uint32_t size; /* bytes of output; more than out_stride: cut off */
+};
+
+/* owner -> worker */
+struct channel_orders {
+	/* A write to the eventfd is wanted after this many more finished tasks;
+	 * 0: none is wanted. Taken (set to 0) by the worker that writes. */
+	_Alignas(64) _Atomic uint32_t bell;
+	_Atomic uint32_t closing;    /* leave when nothing is queued */
+	_Atomic uint64_t n_consumed; /* slots collected: outputs are free */
+	/* Set before a worker starts: */
+	uint64_t task_limit; /* it leaves after so many; 0: never */
+	uint64_t task_due;   /* it may leave after so many, when asked to */
+	_Atomic uint32_t may_leave; /* the keeper lets it go between the two */
+	uint32_t generation;	    /* which worker on this channel, from 1 */
+	uint32_t spin_usec;	    /* 0: sleep at once */
+};
+
+enum channel_phase {
+	PHASE_STARTING, /* initialiser */
+	PHASE_READY,
+	PHASE_INIT_FAILED,
+	PHASE_LEAVING, /* of its own will: limit reached, or closing */
+	PHASE_BROKEN   /* it cannot go on (an fd of its was closed) */
+};
+
+/* worker -> owner, keeper: never trusted */
+struct channel_signs {
+	_Alignas(64) _Atomic uint32_t asleep; /* futex: 1 while it sleeps */
+	_Atomic uint32_t phase;
+	_Atomic uint64_t n_run;	   /* items run by this process */
+	_Atomic uint64_t position; /* tasks passed on this channel; kept when a
+				    * successor takes over */
+	_Atomic int32_t init_status;
+	char init_message[CHANNEL_ERROR_MAX];
+};
+
+struct channel_memory {
+	uint32_t n_slots; /* power of two */
+	struct channel_orders orders;
+	struct channel_signs signs;
+	struct slot slots[];
+};
+
+/* A mapping of a channel; what bounds are checked against is here. */
+struct channel {
+	struct channel_memory *memory;
+	unsigned char *in, *out; /* the arenas */
+	size_t size_bytes;	 /* of the whole mapping */
+	uint32_t n_slots;
+};
+
+/* Makes the memfd, sealed, and maps it, not inherited over fork.
+ * Returns the fd, which is the caller's, or -errno. */
+int channel_new(struct channel *ret_channel, uint32_t n_slots);
+
+/* Maps the channel behind fd. Returns 0; -EBADMSG (no channel), -errno. */
+int channel_map(struct channel *ret_channel, int fd);
+
+/* Unmaps; the fd is the caller's. */
+void channel_unmap(struct channel *channel);
+
+/* Gives memory of the arenas beyond keep_bytes each back to the system. For
+ * the owner, when nothing is in the channel. */
+void channel_trim(struct channel *channel, size_t keep_bytes);
+
+static inline struct slot *channel_slot(const struct channel *c, uint64_t i)
+{
+	return &c->memory->slots[i & (c->n_slots - 1)];
+}
+
+/* Bytes of output in front of the results of a chunk, and with them. */
+static inline size_t chunk_output_size(uint32_t n_items, uint32_t out_stride)
+{
+	return (size_t)n_items * (sizeof(struct chunk_item) + out_stride);
+}
