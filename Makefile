@@ -17,6 +17,9 @@ SECONDS ?= 60
 prefix := /usr
 bindir := $(prefix)/bin
 sbindir := $(prefix)/sbin
+libdir := $(prefix)/lib
+includedir := $(prefix)/include
+pkgconfigdir := $(libdir)/pkgconfig
 sysconfdir := /etc
 mandir := $(prefix)/share/man
 docdir := $(prefix)/share/doc/reeve
@@ -37,6 +40,11 @@ LIBS_CHECK = $(shell pkg-config --libs check)
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -DREEVE_VERSION=\"$(VERSION)\" -I. \
 	-Iworkers/include $(WARN) $(WERROR) $(HARDEN) $(CPPFLAGS) $(CFLAGS) \
 	$(SAN)
+SONAME := libreeve.so.0
+SHARED_LDFLAGS = -shared -pthread -Wl,-soname,$(SONAME) \
+	-Wl,--version-script,workers/libreeve.map -Wl,-z,relro,-z,now \
+	$(if $(SAN),,-Wl,-z,defs) $(LDFLAGS) $(SAN)
+OBJCOPY ?= objcopy
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN) $(FUZZER)
 
 # What is done, in short; `make V=1` shows the commands.
@@ -51,13 +59,15 @@ endif
 # --- sources and what becomes of them ---------------------------------------
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIB_SRC := $(wildcard workers/*/*.c workers/base/pure/*.c workers/base/sys/*.c)
+LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/base/pure/*.c workers/base/sys/*.c)
+LIB_HEADERS := $(wildcard workers/include/reeve/*.h)
+EXAMPLE_SRC := $(wildcard workers/examples/*.c)
 CONF_SRC := $(wildcard conf/*.c)
 CORE_SRC := $(wildcard supervisor/core/*.c)
 DAEMON_SRC := $(wildcard supervisor/daemon/*.c)
 CLI_SRC := $(wildcard supervisor/cli/*.c)
 MAN_SRC := $(wildcard packaging/man/*.c)
-SRC := $(LIB_SRC) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
+SRC := $(LIB_SRC) $(EXAMPLE_SRC) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
 TEST_SRC := $(wildcard tests/*/*.c tests/*/programs/*.c)
 
 program = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)))
@@ -68,12 +78,12 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fu
 PROGRAMS := $(patsubst tests/integration/programs/%.c,$(BUILD)/tests/programs/%,$(wildcard tests/integration/programs/*.c))
 SUBREAP := $(BUILD)/tests/subreap
 
-LAYERS := $(BUILD)/libcore.a $(BUILD)/libconf.a $(BUILD)/libreeve.a
+LAYERS := $(BUILD)/libcore.a $(BUILD)/libconf.a $(BUILD)/libworkers.a
 TEST_LAYERS := $(BUILD)/libtest.a $(BUILD)/libdaemon.a $(BUILD)/libcli.a $(LAYERS)
 LINK = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
 	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
-all: $(BUILD)/reeved $(BUILD)/reeve ## build reeved and reeve (the default)
+all: $(BUILD)/reeved $(BUILD)/reeve lib ## build reeved, reeve and libreeve (the default)
 
 # Everything is compiled anew when the compiler or its flags change.
 $(BUILD)/flags: FORCE
@@ -83,9 +93,11 @@ $(BUILD)/flags: FORCE
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) -MMD -MP -c -o $@ $<
 
-$(BUILD)/libreeve.a: $(call obj,$(LIB_SRC))
+# What goes into libreeve.so; all but the marked functions is hidden there.
+$(BUILD)/obj/workers/%.o: PIC = -fPIC -fvisibility=hidden
+$(BUILD)/libworkers.a: $(call obj,$(LIB_SRC))
 $(BUILD)/libconf.a: $(call obj,$(CONF_SRC))
 $(BUILD)/libcore.a: $(call obj,$(CORE_SRC))
 # The programs without their main, so that unit tests can link their parts.
@@ -96,6 +108,26 @@ $(BUILD)/%.a:
 	@mkdir -p $(@D)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# libreeve as others get it. The archive holds one object, linked from all, in
+# which what is hidden has become local: a program may have a buf_puts() of its
+# own. Our programs and tests link libworkers.a, where all names are to be seen.
+lib: $(BUILD)/libreeve.so $(BUILD)/libreeve.a $(BUILD)/libreeve.pc
+$(BUILD)/libreeve.so.$(VERSION): $(call obj,$(LIB_SRC)) workers/libreeve.map
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) $(SHARED_LDFLAGS) -o $@ $(filter %.o,$^)
+$(BUILD)/libreeve.so: $(BUILD)/libreeve.so.$(VERSION)
+	$(Q)ln -sf $(<F) $(BUILD)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $@
+$(BUILD)/reeve.o: $(call obj,$(LIB_SRC))
+	$(call say,LINK)
+	$(Q)$(LD) -r -o $@ $^
+	$(Q)$(OBJCOPY) --localize-hidden $@
+$(BUILD)/libreeve.a: $(BUILD)/reeve.o
+$(BUILD)/libreeve.pc: packaging/pkgconfig/libreeve.pc.in $(BUILD)/flags Makefile
+	$(Q)sed -e 's,@prefix@,$(prefix),' -e 's,@version@,$(VERSION),' \
+		-e 's,@libdir@,$(libdir:$(prefix)/%=$${prefix}/%),' \
+		-e 's,@includedir@,$(includedir:$(prefix)/%=$${prefix}/%),' $< >$@
 
 $(BUILD)/reeved $(BUILD)/reeve: LIBS = $(LIBS_SYSTEMD) $(LIBS_INIH)
 $(BUILD)/reeved: $(BUILD)/obj/supervisor/daemon/main.o $(BUILD)/libdaemon.a $(LAYERS)
@@ -118,7 +150,7 @@ $(SUBREAP): $(BUILD)/obj/tests/lib/subreap.o
 # Programs that the tests supervise: small, and quick to start.
 $(BUILD)/tests/programs/%: LIBS =
 $(BUILD)/tests/programs/%: ALL_LDFLAGS = $(if $(SAN),$(SAN),-static)
-$(BUILD)/tests/programs/%: $(BUILD)/obj/tests/integration/programs/%.o $(BUILD)/libreeve.a
+$(BUILD)/tests/programs/%: $(BUILD)/obj/tests/integration/programs/%.o $(BUILD)/libworkers.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK)
@@ -220,7 +252,7 @@ deps-%:
 
 TIDY := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(SRC) $(TEST_SRC))
 
-lint: $(addprefix variant-,gcc clang) tidy man $(SUBREAP) ## what the tools hold: warnings, style, layers, sizes
+lint: $(addprefix variant-,gcc clang) tidy lib man $(SUBREAP) ## what the tools hold: warnings, style, layers, sizes
 	@BUILD=$(BUILD) $(RUN) -n $@ $(wildcard tests/lint/*)
 
 format: ## lay out all C as .clang-format says
@@ -263,7 +295,14 @@ D = $(DESTDIR)
 install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing reeve.ini
 	install -d $(D)$(bindir) $(D)$(sbindir) $(D)$(unitdir) $(D)$(docdir) \
 		$(D)$(mandir)/man1 $(D)$(mandir)/man5 $(D)$(mandir)/man8 \
-		$(D)$(completiondir) $(D)$(sysconfdir)/reeve/conf.d
+		$(D)$(completiondir) $(D)$(sysconfdir)/reeve/conf.d \
+		$(D)$(includedir)/reeve $(D)$(libdir) $(D)$(pkgconfigdir)
+	install -m 644 $(LIB_HEADERS) $(D)$(includedir)/reeve/
+	install -m 755 $(BUILD)/libreeve.so.$(VERSION) $(D)$(libdir)/
+	ln -sf libreeve.so.$(VERSION) $(D)$(libdir)/$(SONAME)
+	ln -sf $(SONAME) $(D)$(libdir)/libreeve.so
+	install -m 644 $(BUILD)/libreeve.a $(D)$(libdir)/
+	install -m 644 $(BUILD)/libreeve.pc $(D)$(pkgconfigdir)/
 	install -m 755 $(BUILD)/reeved $(D)$(sbindir)/reeved
 	install -m 755 $(BUILD)/reeve $(D)$(bindir)/reeve
 	install -m 644 $(BUILD)/man/reeve.1 $(D)$(mandir)/man1/
@@ -281,7 +320,9 @@ uninstall: ## remove what install put there, but for the configuration
 		$(D)$(mandir)/man1/reeve.1 $(D)$(mandir)/man5/reeve.ini.5 \
 		$(D)$(mandir)/man8/reeved.8 $(D)$(completiondir)/reeve \
 		$(D)$(unitdir)/reeved.service
-	rm -rf $(D)$(docdir)
+	rm -f $(D)$(libdir)/libreeve.so* $(D)$(libdir)/libreeve.a \
+		$(D)$(pkgconfigdir)/libreeve.pc
+	rm -rf $(D)$(docdir) $(D)$(includedir)/reeve
 
 dist: ## a source archive of the last commit
 	@mkdir -p dist
@@ -295,7 +336,7 @@ help: ## this list
 		while IFS='|' read -r t d; do printf '  %-22s %s\n' "$$t" "$$d"; done
 
 FORCE:
-.PHONY: all check unit unit-build unit-all variant integration \
+.PHONY: all lib check unit unit-build unit-all variant integration \
 	integration-asan fuzz-replay system fuzz fuzz-run soak bench demo \
 	programs lint format tidy man install uninstall dist clean help FORCE
 .SECONDARY:

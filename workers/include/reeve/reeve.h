@@ -1,0 +1,17 @@
+/* libreeve: processes and pools for C, none of which hangs when one is killed.
+ *
+ * Properties
+ *   What Python's multiprocessing is, for C on Linux. This header includes all
+ *   others; a program may as well include those that it uses.
+ * Operation
+ *   Compile and link with `pkg-config --cflags --libs libreeve`.
+ * Safety
+ *   Each header says what may be called from where.
+ */
+#ifndef REEVE_REEVE_H
+#define REEVE_REEVE_H
+
+#include <reeve/process.h>
+#include <reeve/types.h>
+
+#endif
