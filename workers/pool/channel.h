@@ -134,9 +134,9 @@ enum channel_phase {
 struct channel_signs {
 	_Alignas(64) _Atomic uint32_t asleep; /* futex: 1 while it sleeps */
 	_Atomic uint32_t phase;
-	_Atomic uint64_t n_run;	   /* items run by this process */
-	_Atomic uint64_t position; /* tasks passed on this channel; kept when a
-				    * successor takes over */
+	/* Where a successor on this channel goes on: slots passed, and what of
+	 * the output arena may not have been collected. Written when leaving. */
+	uint64_t position, out_head, out_tail;
 	_Atomic int32_t init_status;
 	char init_message[CHANNEL_ERROR_MAX];
 };

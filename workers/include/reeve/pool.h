@@ -1,0 +1,397 @@
+/* Pools: tasks run by worker processes, any of which may die at any moment.
+ *
+ * Properties
+ *   What Python's multiprocessing.Pool is. A task is a function, its input (some
+ *   bytes) and its output (some bytes). Each task gets exactly one outcome:
+ *   done, failed (the function said so), crashed (its process died, and of
+ *   what), timed out, or cancelled. A crash costs the one task that was
+ *   running; everything else goes on, and the worker is replaced. No call waits
+ *   for a process that is gone.
+ *   Workers belong to the pool's keeper, a small child process of the caller.
+ *   When the caller ends, however it ends, keeper and workers and all that they
+ *   started end too.
+ * Operation
+ *   reeve_pool_new(), then any of apply, map, imap and their variants, then
+ *   reeve_pool_close() or _terminate(), _join(), _free().
+ *   With REEVE_SERVICE_CALLER (the default) the pool's work in the calling
+ *   process - collecting results, handing out tasks, callbacks - is done inside
+ *   calls that wait, and in reeve_pool_dispatch(), to be called when the fd of
+ *   reeve_pool_fd() is readable. With REEVE_SERVICE_THREAD a thread does it.
+ * Safety
+ *   A CALLER pool is for one thread at a time: a call while another thread is in
+ *   one returns -EBUSY. A THREAD pool is for all threads. In a child that the
+ *   caller has forked every call returns -ECHILD, and touches nothing; _free
+ *   there only releases memory. Nothing here is async-signal-safe. In a callback
+ *   of a pool, calls that wait on this pool return -EDEADLK.
+ *   Sizes: an input or output is 0 to REEVE_PAYLOAD_MAX bytes.
+ */
+#ifndef REEVE_POOL_H
+#define REEVE_POOL_H
+
+#include <reeve/types.h>
+
+REEVE_DECLARATIONS_BEGIN
+
+#define REEVE_PAYLOAD_MAX   ((size_t)64 << 20) /* bytes, in and out each */
+#define REEVE_PROCESSES_MAX 512
+#define REEVE_MESSAGE_MAX   240 /* bytes of an error's text, with its NUL */
+
+struct reeve_pool;
+struct reeve_result;
+struct reeve_iterator;
+
+/* ---- in the worker ------------------------------------------------------- */
+
+/* Where a task's function leaves its output. */
+struct reeve_reply {
+	void *data;	 /* room for `capacity` bytes */
+	size_t capacity; /* bytes */
+	size_t size;	 /* bytes of output; 0 at first */
+	void *internal;
+};
+
+/* A task. input is aligned to 16 bytes, and is the worker's own copy: it may be
+ * written to. Returns 0 (done), or anything else (failed): a negative errno by
+ * custom. Whatever it leaks stays with the worker until that is recycled. */
+typedef int reeve_task_fn(void *input, size_t size, struct reeve_reply *reply);
+
+/* Runs in each worker before its first task. Returns 0, or the worker has
+ * failed to start. argument is a copy of what the pool was given. */
+typedef int reeve_init_fn(void *argument, size_t size);
+
+/* Makes room for size bytes of output, keeping none of what was there, and
+ * returns it, aligned to 16 bytes; NULL with errno EMSGSIZE when size is over
+ * the limit: REEVE_PAYLOAD_MAX, and in a chunk of reeve_pool_map() what the
+ * caller has room for. */
+REEVE_PUBLIC void *reeve_reply_reserve(struct reeve_reply *reply, size_t size);
+
+/* Copies size bytes as the output. Returns 0 or -EMSGSIZE. */
+static inline int reeve_reply_set(struct reeve_reply *reply, const void *data,
+				  size_t size)
+{
+	void *p = reply->data;
+
+	if (size > reply->capacity)
+		p = reeve_reply_reserve(reply, size);
+	if (!p)
+		return -90; /* EMSGSIZE */
+	__builtin_memcpy(p, data, size);
+	reply->size = size;
+	return 0;
+}
+
+/* The text that goes with a failure, cut at REEVE_MESSAGE_MAX. Returns code, so
+ * that a task can end with `return reeve_reply_error(reply, -EIO, "...")`. */
+REEVE_PUBLIC int reeve_reply_error(struct reeve_reply *reply, int code,
+				   const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- outcomes -------------------------------------------------------------- */
+
+enum reeve_outcome_kind {
+	REEVE_PENDING, /* none yet */
+	REEVE_DONE,    /* the function returned 0 */
+	REEVE_FAILED,  /* it returned something else: .error, .message */
+	REEVE_CRASHED, /* its process ended while it ran: .exit, .message */
+	REEVE_TIMEOUT, /* task_timeout_usec was over; its process was killed */
+	REEVE_CANCELLED, /* withdrawn, or killed, because somebody asked */
+};
+
+struct reeve_outcome {
+	enum reeve_outcome_kind kind;
+	int error;     /* FAILED: what the function returned; else 0, -EPIPE
+		    * (crashed), -ETIMEDOUT, -ECANCELED */
+	unsigned seat; /* which worker, from 0 */
+	pid_t pid;     /* of the process that ran it; 0 when none did */
+	struct reeve_exit exit; /* CRASHED, TIMEOUT: how it ended */
+	char message[REEVE_MESSAGE_MAX];
+};
+
+/* A word for each kind: "done", "failed", ... */
+REEVE_PUBLIC const char *reeve_outcome_name(enum reeve_outcome_kind kind);
+
+/* ---- the pool -------------------------------------------------------------- */
+
+enum reeve_context {
+	REEVE_CONTEXT_DEFAULT,	  /* fork in a program with one thread, else
+				* forkserver */
+	REEVE_CONTEXT_FORK,	  /* workers are forked copies of the caller */
+	REEVE_CONTEXT_FORKSERVER, /* of a clean process, this program anew */
+	REEVE_CONTEXT_SPAWN,	  /* each is this program anew */
+};
+
+enum reeve_service { REEVE_SERVICE_CALLER, REEVE_SERVICE_THREAD };
+
+/* Zero means the default everywhere. */
+struct reeve_pool_spec {
+	const char *name; /* shown by ps and in messages; default "pool" */
+	/* How many workers. 0: as many as CPUs may be used; -1: one less, but
+	 * at least one (see reeve_cpu_count()); other negative: -EINVAL. */
+	int processes;
+	reeve_init_fn *initializer;
+	const void *initializer_argument; /* copied */
+	size_t initializer_size;
+
+	uint64_t
+		maxtasksperchild; /* a worker is replaced after so many items */
+	uint64_t maxtasks_jitter; /* ... less up to so many, at random */
+	unsigned recycle_max;	  /* planned replacements at a time; 0: any */
+
+	enum reeve_context context;
+	enum reeve_service service;
+
+	uint64_t task_timeout_usec;  /* each item, from its start; 0: none */
+	uint64_t start_timeout_usec; /* of a worker, until it is ready; 60 s */
+	/* Failed starts in a row within restart_interval_usec after which the
+	 * pool gives up: every task is then told. 5 in 10 s. */
+	unsigned restart_limit;
+	uint64_t restart_interval_usec;
+
+	unsigned window;    /* tasks handed to a worker in advance: 64 */
+	size_t queue_tasks; /* apply_async: not yet handed over; 1,048,576 */
+	size_t queue_bytes; /* bytes of their inputs; 1 GiB */
+	/* How long a waiting side looks again and again, yielding the CPU,
+	 * before it sleeps: 50 us. Negative: not at all. */
+	int spin_usec;
+
+	/* Called for each task that did not succeed and whose outcome nobody
+	 * has asked for when its result is freed. Default: they are counted. */
+	void (*on_unseen)(const struct reeve_outcome *outcome, void *userdata);
+	void *userdata;
+};
+
+/* For contexts forkserver and spawn: the functions that may be used, ended by
+ * one without a name. A task is named by its place here, so both processes,
+ * being the same program, mean the same. */
+struct reeve_function {
+	const char *name;
+	reeve_task_fn *task; /* either ... */
+	reeve_init_fn *init; /* ... or */
+};
+
+/* To be called first in main() by a program that uses forkserver or spawn: in a
+ * process that was started as a pool's, it serves the pool and does not return.
+ * Otherwise it remembers functions, which must stay valid. Returns 0, or
+ * -EINVAL (a name twice; both or neither function). As multiprocessing's
+ * freeze_support() and __main__ guard. */
+REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
+
+/* Makes a pool and starts its workers; does not wait for them. spec may be NULL.
+ * Errors: -EINVAL (spec: a process count below -1 or above
+ * REEVE_PROCESSES_MAX, an initializer that is not in the table), -ENOTSUP (fork
+ * in a program with threads; forkserver or spawn without reeve_pool_setup()),
+ * -ENOMEM, -EMFILE, -EAGAIN. */
+REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,
+				struct reeve_pool **ret_pool);
+
+/* No new tasks; what was accepted is done; then the workers leave. Returns 0,
+ * also when it is closed already. */
+REEVE_PUBLIC int reeve_pool_close(struct reeve_pool *pool);
+
+/* Ends all workers at once; tasks without an outcome are CANCELLED. Returns
+ * within a second, 0 always; callbacks have run. */
+REEVE_PUBLIC int reeve_pool_terminate(struct reeve_pool *pool);
+
+/* Waits until everything is done and no process is left. Errors: -EINVAL
+ * (neither closed nor terminated), -ETIMEDOUT, -EDEADLK. */
+REEVE_PUBLIC int reeve_pool_join(struct reeve_pool *pool,
+				 uint64_t timeout_usec);
+
+/* Terminates what is not ended, and frees. Results and iterators stay valid and
+ * are told CANCELLED. NULL is nothing. In a callback of this pool: freed when the
+ * callback has returned. Returns NULL. */
+REEVE_PUBLIC struct reeve_pool *reeve_pool_free(struct reeve_pool *pool);
+
+/* An fd, the pool's, that is readable when reeve_pool_dispatch() has something to
+ * do; for poll, epoll, sd-event. CALLER pools; -ENOTSUP in THREAD pools. */
+REEVE_PUBLIC int reeve_pool_fd(struct reeve_pool *pool);
+
+/* Does what there is to do, without waiting: results, callbacks, new tasks.
+ * Returns how many tasks got their outcome, or -errno. */
+REEVE_PUBLIC int reeve_pool_dispatch(struct reeve_pool *pool);
+
+/* ---- tasks ----------------------------------------------------------------- */
+
+/* Runs one task and waits. At most output_size bytes of output are copied to
+ * output (NULL: none wanted); *ret_size, if not NULL, is how many there were.
+ * Returns 0 (done), what the function returned (failed), or -EPIPE (crashed),
+ * -ETIMEDOUT (its deadline), -ECANCELED; the details are in *ret_outcome if that
+ * is not NULL. Other errors, without an outcome (kind PENDING): -EINVAL, -EMSGSIZE
+ * (input too large), -ESHUTDOWN (closed, terminated, or no worker can be
+ * started), -EBUSY, -EDEADLK, -ENOMEM. */
+REEVE_PUBLIC int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
+				  const void *input, size_t size, void *output,
+				  size_t output_size, size_t *ret_size,
+				  struct reeve_outcome *ret_outcome);
+
+/* What apply_async may be given besides the task. */
+struct reeve_apply_spec {
+	/* Called with the result when the outcome is DONE, and when it is
+	 * anything else. In the caller's process: inside a call that waits, in
+	 * dispatch, or in the service thread. */
+	void (*callback)(struct reeve_result *result, void *userdata);
+	void (*error_callback)(struct reeve_result *result, void *userdata);
+	void *userdata;
+};
+
+/* Queues one task. input is copied. *ret_result (if not NULL) is a reference to
+ * be given back with reeve_result_unref(). spec may be NULL. Errors as apply,
+ * and -EAGAIN (queue_tasks or queue_bytes reached). */
+REEVE_PUBLIC int reeve_pool_apply_async(struct reeve_pool *pool,
+					reeve_task_fn *fn, const void *input,
+					size_t size,
+					const struct reeve_apply_spec *spec,
+					struct reeve_result **ret_result);
+
+/* n items of equal size in an array, their outputs into an array of rooms. */
+struct reeve_map_spec {
+	const void *inputs; /* n * input_size bytes, or: */
+	size_t input_size;
+	size_t n_items;
+	void *outputs; /* n * output_size bytes; NULL: none wanted */
+	size_t output_size;
+	size_t *output_sizes; /* NULL, or n: how large each output was */
+	struct reeve_outcome *outcomes; /* NULL, or n: details, only written
+					 * for items that are not DONE when
+					 * prepared with kind PENDING */
+	/* Items per hand-over; 0: a quarter of each worker's share. */
+	size_t chunksize;
+};
+
+/* Runs fn on all items and waits. Arrays are the caller's, and must stay until it
+ * returns. Returns how many items are not DONE (0: all are), or -errno as apply,
+ * -EINVAL (sizes), -EMSGSIZE (an item over REEVE_PAYLOAD_MAX). An item's output
+ * that is larger than output_size fails that item with -EMSGSIZE. */
+REEVE_PUBLIC int64_t reeve_pool_map(struct reeve_pool *pool, reeve_task_fn *fn,
+				    const struct reeve_map_spec *spec);
+
+/* The same without waiting; one result for all. The arrays must stay until it is
+ * ready. Its outcome is DONE when all items are; otherwise that of the first
+ * item, in order of time, that is not. */
+REEVE_PUBLIC int reeve_pool_map_async(struct reeve_pool *pool,
+				      reeve_task_fn *fn,
+				      const struct reeve_map_spec *spec,
+				      const struct reeve_apply_spec *callbacks,
+				      struct reeve_result **ret_result);
+
+/* Gives the next input. Returns 1 with *ret_input, which must stay until the next
+ * call; 0 at the end; -errno: the iteration ends with it. Called in the calling
+ * process, as callbacks are. */
+typedef int reeve_generator_fn(void *userdata, const void **ret_input,
+			       size_t *ret_size);
+
+struct reeve_imap_spec {
+	/* Inputs: an array, which must stay, ... */
+	const void *inputs;
+	size_t input_size, n_items;
+	/* ... or a generator. */
+	reeve_generator_fn *generator;
+	void *userdata;
+	size_t chunksize; /* 0: 1. Arrays only. */
+	size_t window; /* items begun and not yet fetched: at most so many; 0:
+			* 1,024 */
+};
+
+/* Outputs one by one: in order of inputs, or as they come. */
+REEVE_PUBLIC int reeve_pool_imap(struct reeve_pool *pool, reeve_task_fn *fn,
+				 const struct reeve_imap_spec *spec,
+				 struct reeve_iterator **ret_iterator);
+REEVE_PUBLIC int reeve_pool_imap_unordered(
+	struct reeve_pool *pool, reeve_task_fn *fn,
+	const struct reeve_imap_spec *spec,
+	struct reeve_iterator **ret_iterator);
+
+/* One item of an iteration. */
+struct reeve_item {
+	uint64_t index;	    /* of its input, from 0 */
+	const void *output; /* valid until the next call */
+	size_t size;
+	const struct reeve_outcome *outcome; /* valid until the next call */
+};
+
+/* Waits for the next item. Returns 1 with *ret_item, whatever its outcome; 0 at
+ * the end; -ETIMEDOUT; -errno of the generator; -ESHUTDOWN, -EBUSY, -EDEADLK. */
+REEVE_PUBLIC int reeve_iterator_next(struct reeve_iterator *iterator,
+				     uint64_t timeout_usec,
+				     struct reeve_item *ret_item);
+
+/* Cancels what is left of it, and frees. NULL is nothing. Returns NULL. */
+REEVE_PUBLIC struct reeve_iterator *reeve_iterator_free(
+	struct reeve_iterator *iterator);
+
+/* ---- results --------------------------------------------------------------- */
+
+REEVE_PUBLIC struct reeve_result *reeve_result_ref(struct reeve_result *result);
+/* Gives a reference back. NULL is nothing. Returns NULL. The task goes on. */
+REEVE_PUBLIC struct reeve_result *reeve_result_unref(
+	struct reeve_result *result);
+
+/* Waits until there is an outcome. Returns 0, -ETIMEDOUT, -EBUSY, -EDEADLK. */
+REEVE_PUBLIC int reeve_result_wait(struct reeve_result *result,
+				   uint64_t timeout_usec);
+
+/* Waits, then copies the output as apply does, and returns what apply returns;
+ * -ETIMEDOUT with outcome PENDING: there is none yet. */
+REEVE_PUBLIC int reeve_result_get(struct reeve_result *result,
+				  uint64_t timeout_usec, void *output,
+				  size_t output_size, size_t *ret_size);
+
+/* Waits, then shows the output in place, until the last reference is gone. */
+REEVE_PUBLIC int reeve_result_get_view(struct reeve_result *result,
+				       uint64_t timeout_usec,
+				       const void **ret_output,
+				       size_t *ret_size);
+
+/* 1 when there is an outcome, 0 when not. Does not wait. */
+REEVE_PUBLIC int reeve_result_ready(struct reeve_result *result);
+
+/* 1 when the outcome is DONE, 0 when it is another, -EAGAIN when there is none
+ * (Python raises ValueError). */
+REEVE_PUBLIC int reeve_result_successful(struct reeve_result *result);
+
+/* The outcome so far; kind PENDING when there is none. Marks it as seen. */
+REEVE_PUBLIC void reeve_result_outcome(struct reeve_result *result,
+				       struct reeve_outcome *ret_outcome);
+
+/* Cancels exactly this task: a queued one is withdrawn, a running one's process
+ * is killed and replaced. Returns 0: its outcome is or will be CANCELLED;
+ * -EALREADY: it has another one already. */
+REEVE_PUBLIC int reeve_result_cancel(struct reeve_result *result);
+
+/* ---- looking at it ---------------------------------------------------------- */
+
+struct reeve_worker_stats {
+	pid_t pid;	       /* 0: none at the moment */
+	uint64_t started_usec; /* CLOCK_MONOTONIC */
+	uint64_t n_tasks;      /* items with an outcome, of this process */
+	uint64_t n_queued;     /* handed over, not begun */
+	bool is_ready;
+	bool is_busy;
+	uint64_t busy_since_usec; /* seen busy with the same task since */
+};
+
+struct reeve_pool_stats {
+	unsigned n_processes; /* wanted */
+	unsigned n_live;
+	uint64_t n_queued;  /* items not yet begun */
+	uint64_t n_running; /* items */
+	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;
+	uint64_t n_started;  /* workers */
+	uint64_t n_recycled; /* planned replacements */
+	uint64_t n_start_failures;
+	uint64_t n_unseen; /* failures that nobody looked at */
+	/* Of every 1,024th single task: from hand-over to outcome. */
+	uint64_t n_samples, latency_usec_sum, latency_usec_max;
+};
+
+REEVE_PUBLIC void reeve_pool_stats(struct reeve_pool *pool,
+				   struct reeve_pool_stats *ret_stats);
+
+/* Fills at most n records; returns how many workers there are. */
+REEVE_PUBLIC size_t reeve_pool_workers(struct reeve_pool *pool,
+				       struct reeve_worker_stats *ret_workers,
+				       size_t n);
+
+REEVE_DECLARATIONS_END
+
+#endif

@@ -1,0 +1,136 @@
+/* The scheduler: who runs which task, and what becomes of it.
+ *
+ * Properties
+ *   No system calls, no clock, no thread: it reads and writes channels, calls
+ *   back for the few things that need the system (struct engine_hooks), and is
+ *   driven by whoever has them. A simulator drives it with made-up workers on the
+ *   same channels.
+ *   A job is a source of items of one function: a single task, an array, an
+ *   iteration. Jobs with something to hand out stand in a queue, first come,
+ *   first served. A piece is a run of items that goes to a worker as one.
+ * Operation
+ *   engine_submit() queues a job; engine_feed() hands pieces to ports;
+ *   engine_collect() takes results; engine_port_*() tell what happened to
+ *   workers. Every item of every submitted job ends in exactly one call of its
+ *   type's done() or ended().
+ *   What is handed over and not begun can be taken back: for a worker that
+ *   has nothing to do, for a cancel, after a death. Taken-back pieces wait in
+ *   `redo`, which has room for all that can be there at once.
+ * Invariants
+ *   A piece is in exactly one place: with its job, in redo, or in one port.
+ *   After a death at most one item is blamed: the one whose slot was RUNNING or
+ *   CANCELLING, first in the ring.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <reeve/pool.h>
+
+#include "workers/pool/port.h"
+
+struct engine;
+
+/* Where something ran. */
+struct job_place {
+	unsigned seat;
+	pid_t pid;
+};
+
+struct job_type {
+	/* The next items, at most max_items, whose inputs lie one after the
+	 * other; all of *ret but .job and the port's. false: none now. */
+	bool (*next)(struct job *job, uint32_t max_items, struct piece *ret);
+	/* Where the inputs of piece lie; asked again after a take-back. */
+	const void *(*input)(struct job *job, const struct piece *piece);
+	/* The first n items of piece have run. Returns how many are DONE. */
+	uint32_t (*done)(struct job *job, const struct piece *piece, uint32_t n,
+			 const struct port_output *output,
+			 const struct job_place *place);
+	/* Item index will not run, or not to its end. */
+	void (*ended)(struct job *job, uint64_t index,
+		      const struct reeve_outcome *outcome);
+	/* Nothing more of it is handed out: what next() has not given yet ends
+	 * with outcome. Returns how many items that were. */
+	uint64_t (*abandon)(struct job *job,
+			    const struct reeve_outcome *outcome);
+};
+
+struct job {
+	TAILQ_ENTRY(job) entry;
+	const struct job_type *type;
+	uint64_t function; /* as in struct slot */
+	bool is_queued;
+	bool is_cancelled; /* nothing of it is handed out any more */
+};
+
+struct engine_hooks {
+	/* The worker sleeps and there is something for it. */
+	void (*wake)(struct engine *e, unsigned port);
+	/* The worker's tree has to be killed; engine_port_ended() follows. */
+	void (*kill)(struct engine *e, unsigned port);
+};
+
+struct engine {
+	struct port *ports;
+	unsigned n_ports;
+	TAILQ_HEAD(job_queue, job) queue;
+	struct piece *redo; /* a ring */
+	size_t n_redo, redo_first, redo_size;
+	uint32_t window;    /* slots used of each port */
+	uint32_t max_items; /* of a piece: maxtasksperchild */
+	uint32_t bell;	    /* set on each publish, unless 0 */
+	unsigned hint;	    /* the port that last brought something */
+	const struct engine_hooks *hooks;
+	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;
+};
+
+/* Takes n_ports ports, initialised. Returns 0 or -ENOMEM. */
+int engine_init(struct engine *e, struct port *ports, unsigned n_ports,
+		uint32_t window, const struct engine_hooks *hooks);
+void engine_done(struct engine *e);
+
+/* Puts job into the queue, if it is not there. */
+void engine_submit(struct engine *e, struct job *job);
+
+/* Cancels all of job that has no outcome: what was not begun ends here and now,
+ * CANCELLED; what is running ends when its worker is dead. Returns how many
+ * pieces are running. */
+unsigned engine_cancel(struct engine *e, struct job *job);
+
+/* Hands out what there is. Returns the number of pieces handed over. */
+size_t engine_feed(struct engine *e);
+
+/* Takes what has come back. Returns the number of pieces. */
+size_t engine_collect(struct engine *e);
+
+/* Is there something to collect? */
+bool engine_is_ready(const struct engine *e);
+
+/* Asks all busy workers to ring after `bell` more tasks. Returns false when there
+ * is something to collect already: then do not sleep. */
+bool engine_arm(struct engine *e, uint32_t bell);
+void engine_disarm(struct engine *e);
+
+/* Nothing is handed over, and nothing waits to be. */
+bool engine_is_idle(const struct engine *e);
+
+/* To be called each 100 ms or so while something is handed over: a worker
+ * that sleeps in front of a task is woken again, and given up in the end. */
+void engine_check(struct engine *e);
+
+/* A worker of this generation is on the port. */
+void engine_port_live(struct engine *e, unsigned port, uint32_t generation,
+		      pid_t pid);
+
+/* It is dead. end is the outcome of the task that it was running, if it was:
+ * CRASHED, or TIMEOUT when the keeper cut a task. The port is reset. */
+void engine_port_ended(struct engine *e, unsigned port,
+		       const struct reeve_outcome *end);
+
+/* Ends everything that is queued or handed over with this outcome, except what
+ * is done; all workers are dead. */
+void engine_give_up(struct engine *e, const struct reeve_outcome *outcome);

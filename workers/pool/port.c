@@ -1,0 +1,219 @@
+/* The owner's end of a channel. Every field that the worker could have written
+ * is read once, and bounds come from the piece, which it cannot reach. */
+#include "workers/pool/port.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/base/pure/macro.h"
+
+int port_init(struct port *port, const struct channel *channel)
+{
+	*port = (struct port){ .channel = *channel };
+	port->pieces = calloc(channel->n_slots, sizeof(*port->pieces));
+	if (!port->pieces)
+		return -ENOMEM;
+	port_reset(port);
+	return 0;
+}
+
+void port_done(struct port *port)
+{
+	free(port->pieces);
+	channel_unmap(&port->channel);
+	*port = (struct port){ 0 };
+}
+
+void port_reset(struct port *port)
+{
+	struct channel_memory *m = port->channel.memory;
+
+	for (uint32_t i = 0; i < port->channel.n_slots; i++)
+		atomic_store_explicit(&m->slots[i].word, 0,
+				      memory_order_relaxed);
+	memset(&m->signs, 0, sizeof(m->signs));
+	m->n_slots = port->channel.n_slots;
+	atomic_store(&m->orders.bell, 0);
+	atomic_store(&m->orders.n_consumed, 0);
+	arena_reset(&port->in, CHANNEL_ARENA_SIZE);
+	port->head = port->tail = 0;
+	port->state = PORT_RESET;
+	port->n_items = 0;
+	port->n_waited = 0;
+}
+
+/* ---- handing over ---------------------------------------------------------- */
+
+int port_publish(struct port *port, const struct piece *piece,
+		 uint64_t function, const void *input)
+{
+	uint32_t size = piece->item_size * piece->n_items, offset = 0;
+	struct slot *slot = channel_slot(&port->channel, port->tail);
+	struct piece *own = port_piece(port, port->tail);
+	uint32_t tag = own->tag + 1;
+
+	if (port_load(port) >= port->channel.n_slots)
+		return -ENOBUFS;
+	*own = *piece;
+	own->tag = tag & 0xffffff;
+	own->mark_before = port->in.head;
+	if (size > CHANNEL_INLINE_SIZE) {
+		if (!arena_take(&port->in, size, &offset))
+			return -ENOBUFS;
+		memcpy(port->channel.in + offset, input, size);
+	} else if (size > 0) {
+		memcpy(slot->data, input, size);
+	}
+	own->mark = port->in.head;
+	slot->function = function;
+	slot->n_items = piece->is_single ? 0 : piece->n_items;
+	slot->item_size = piece->item_size;
+	slot->in_offset = offset;
+	slot->out_stride = piece->out_stride;
+	atomic_store_explicit(&slot->word, slot_word(SLOT_QUEUED, own->tag, 0),
+			      memory_order_release);
+	port->tail++;
+	return 0;
+}
+
+bool port_take_back(struct port *port, struct piece *ret_piece)
+{
+	struct piece *own = port_piece(port, port->tail - 1);
+	struct slot *slot = channel_slot(&port->channel, port->tail - 1);
+	uint64_t queued = slot_word(SLOT_QUEUED, own->tag, 0);
+
+	if (port_load(port) == 0 ||
+	    !atomic_compare_exchange_strong(&slot->word, &queued,
+					    slot_word(SLOT_FREE, own->tag, 0)))
+		return false;
+	port->tail--;
+	arena_undo(&port->in, own->mark_before);
+	*ret_piece = *own;
+	return true;
+}
+
+int port_cancel(struct port *port, uint64_t i)
+{
+	const struct piece *own = port_piece(port, i);
+	struct slot *slot = channel_slot(&port->channel, i);
+	uint64_t word = slot_word(SLOT_QUEUED, own->tag, 0);
+
+	if (atomic_compare_exchange_strong(
+		    &slot->word, &word, slot_word(SLOT_WITHDRAWN, own->tag, 0)))
+		return 1;
+	/* Running: the item may move on while we look. */
+	while (slot_word_state(word) == SLOT_RUNNING &&
+	       slot_word_tag(word) == own->tag)
+		if (atomic_compare_exchange_strong(
+			    &slot->word, &word,
+			    slot_word(SLOT_CANCELLING, own->tag,
+				      slot_word_item(word))))
+			return 2;
+	return 0;
+}
+
+/* ---- what came back --------------------------------------------------------- */
+
+static bool is_in_arena(uint32_t offset, uint32_t size)
+{
+	return size <= CHANNEL_ARENA_SIZE &&
+	       offset <= CHANNEL_ARENA_SIZE - size;
+}
+
+static bool show_single(const struct port *port, const struct slot *slot,
+			struct port_output *ret)
+{
+	uint32_t size = *(const volatile uint32_t *)&slot->out_size;
+	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
+
+	ret->size = size;
+	ret->status = *(const volatile int32_t *)&slot->status;
+	ret->has_message =
+		*(const volatile uint32_t *)&slot->flags & SLOT_HAS_MESSAGE;
+	ret->items = NULL;
+	ret->data = slot->data;
+	if (size <= CHANNEL_INLINE_SIZE)
+		return true;
+	ret->data = port->channel.out + offset;
+	return size <= CHANNEL_PAYLOAD_MAX && is_in_arena(offset, size);
+}
+
+static bool show_chunk(const struct port *port, const struct slot *slot,
+		       const struct piece *own, struct port_output *ret)
+{
+	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
+	size_t size = chunk_output_size(own->n_items, own->out_stride);
+
+	ret->items =
+		(const struct chunk_item *)(const void *)(port->channel.out +
+							  offset);
+	ret->data = (const unsigned char *)(ret->items + own->n_items);
+	ret->has_message = false;
+	return size <= CHANNEL_ARENA_SIZE && offset % ARENA_ALIGNMENT == 0 &&
+	       is_in_arena(offset, (uint32_t)size);
+}
+
+static bool show(const struct port *port, uint64_t i, struct port_output *ret)
+{
+	const struct piece *own = port_piece(port, i);
+	const struct slot *slot = channel_slot(&port->channel, i);
+
+	return own->is_single ? show_single(port, slot, ret)
+			      : show_chunk(port, slot, own, ret);
+}
+
+enum port_sight port_look(const struct port *port, struct port_output *ret)
+{
+	const struct piece *own = port_piece(port, port->head);
+	uint64_t word;
+
+	if (port->head == port->tail)
+		return SIGHT_NOTHING;
+	word = atomic_load_explicit(
+		&channel_slot(&port->channel, port->head)->word,
+		memory_order_acquire);
+	if (slot_word_tag(word) != own->tag)
+		return SIGHT_BROKEN;
+	switch (slot_word_state(word)) {
+	case SLOT_DONE:
+		return show(port, port->head, ret) ? SIGHT_DONE : SIGHT_BROKEN;
+	case SLOT_SKIPPED:
+		return SIGHT_SKIPPED;
+	case SLOT_QUEUED:
+	case SLOT_RUNNING:
+	case SLOT_WITHDRAWN:
+	case SLOT_CANCELLING:
+		return SIGHT_NOTHING;
+	default:
+		return SIGHT_BROKEN;
+	}
+}
+
+void port_advance(struct port *port)
+{
+	arena_give_back(&port->in, port_piece(port, port->head)->mark);
+	port->head++;
+}
+
+/* ---- after a death ---------------------------------------------------------- */
+
+enum slot_state port_autopsy(const struct port *port, uint64_t i,
+			     uint32_t *ret_item)
+{
+	const struct piece *own = port_piece(port, i);
+	uint64_t word = atomic_load(&channel_slot(&port->channel, i)->word);
+	uint32_t item = slot_word_item(word);
+
+	*ret_item = item;
+	if (slot_word_tag(word) != own->tag ||
+	    slot_word_state(word) >= SLOT_STATE_COUNT || item > own->n_items)
+		return SLOT_STATE_COUNT;
+	return (enum slot_state)slot_word_state(word);
+}
+
+bool port_partial(const struct port *port, uint64_t i, uint32_t n,
+		  struct port_output *ret)
+{
+	return n > 0 && !port_piece(port, i)->is_single && show(port, i, ret);
+}

@@ -1,0 +1,119 @@
+/* The owner's end of one worker's channel.
+ *
+ * Properties
+ *   Holds what the owner knows of each slot in the owner's own memory (struct
+ *   piece): who it is for, its tag, how much was put in and may come out. The
+ *   shared words are only asked how far the worker is.
+ * Operation
+ *   Slots are published at the tail and collected at the head, in order; those
+ *   at the tail that the worker has not claimed can be taken back.
+ * Safety
+ *   No system calls, no clock: it runs in a simulator as well.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "workers/pool/arena.h"
+#include "workers/pool/channel.h"
+
+struct job;
+
+/* A run of items of a job, handed over together. */
+struct piece {
+	struct job *job;
+	uint64_t index; /* of its first item */
+	uint32_t n_items;
+	uint32_t item_size;
+	uint32_t out_stride;
+	bool is_single; /* one task with an output of any size */
+	/* the port's: */
+	uint32_t tag;
+	uint64_t mark_before, mark; /* of the input arena */
+};
+
+enum port_state {
+	PORT_RESET, /* no worker; may be offered */
+	PORT_LIVE,
+	PORT_DOOMED /* its worker is being killed: nothing more goes there */
+};
+
+struct port {
+	struct channel channel;
+	struct arena in;
+	struct piece *pieces; /* of each slot */
+	uint64_t head, tail;
+	enum port_state state;
+	uint32_t generation; /* of its worker */
+	pid_t pid;
+	uint64_t n_items; /* with an outcome, of this generation */
+	uint64_t looked_head, looked_usec; /* the head at the last look */
+	uint64_t waited_head;		   /* see engine_check() */
+	unsigned n_waited;
+};
+
+/* What stands at the head. */
+enum port_sight {
+	SIGHT_NOTHING, /* empty, or the worker is not there yet */
+	SIGHT_DONE,
+	SIGHT_SKIPPED, /* was withdrawn, and the worker has passed it */
+	SIGHT_BROKEN   /* makes no sense: the worker wrote where it must not */
+};
+
+/* Output of a finished piece, in shared memory: size and status of each item
+ * are to be read once. */
+struct port_output {
+	const unsigned char *data;
+	uint32_t size; /* single: bytes of output */
+	int32_t status;
+	bool has_message;
+	const struct chunk_item *items; /* chunks: n_items of them */
+};
+
+/* Takes channel over. Returns 0 or -ENOMEM. */
+int port_init(struct port *port, const struct channel *channel);
+void port_done(struct port *port);
+
+/* Forgets everything, and clears the slots: for the next worker. */
+void port_reset(struct port *port);
+
+static inline uint32_t port_load(const struct port *port)
+{
+	return (uint32_t)(port->tail - port->head);
+}
+
+static inline struct piece *port_piece(const struct port *port, uint64_t i)
+{
+	return &port->pieces[i & (port->channel.n_slots - 1)];
+}
+
+/* Publishes piece with its input (item_size * n_items bytes). Returns 0, or
+ * -ENOBUFS: no slot, or no room for the input now. The worker is not woken. */
+int port_publish(struct port *port, const struct piece *piece,
+		 uint64_t function, const void *input);
+
+/* Looks at the head; with SIGHT_DONE what came out is shown. */
+enum port_sight port_look(const struct port *port, struct port_output *ret);
+
+/* Goes on to the next slot, after SIGHT_DONE or SIGHT_SKIPPED. */
+void port_advance(struct port *port);
+
+/* Takes the last published slot back, if it is not begun. */
+bool port_take_back(struct port *port, struct piece *ret_piece);
+
+/* Cancels slot i: 1 when it was not begun (it is skipped by the worker and
+ * collected as such), 2 when it was running and its worker has to be killed, 0
+ * when it is too late. */
+int port_cancel(struct port *port, uint64_t i);
+
+/* The worker is dead: how far slot i was, see enum slot_state; the item that was
+ * running in *ret_item. SLOT_STATE_COUNT: the word makes no sense. */
+enum slot_state port_autopsy(const struct port *port, uint64_t i,
+			     uint32_t *ret_item);
+
+/* Of a slot found RUNNING or CANCELLING with results of its first n items. */
+bool port_partial(const struct port *port, uint64_t i, uint32_t n,
+		  struct port_output *ret);

@@ -1,0 +1,68 @@
+/* Looking again for a short while before going to sleep.
+ *
+ * A sleep and its wake-up cost microseconds, up to 70 between two CPUs; what is
+ * waited for often comes sooner. The CPU is yielded all the time: there may be
+ * fewer of them than processes, and the other one has to run to bring what is
+ * waited for. The time is adapted: halved when nothing came, doubled up to its
+ * limit when something did; an idle side soon spins next to nothing.
+ */
+#pragma once
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "workers/base/sys/clock.h"
+
+#define SPIN_LOOKS	32 /* between two looks at the clock */
+#define SPIN_LEAST_USEC 4
+
+struct spin {
+	uint32_t limit_usec; /* 0: never spins */
+	uint32_t usec;
+};
+
+static inline void spin_init(struct spin *s, uint32_t limit_usec)
+{
+	s->limit_usec = s->usec = limit_usec;
+}
+
+static inline void spin_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
+static inline void spin_learn(struct spin *s, bool was_worth_it)
+{
+	uint32_t usec = was_worth_it ? s->usec * 2 : s->usec / 2;
+
+	if (usec < SPIN_LEAST_USEC)
+		usec = SPIN_LEAST_USEC;
+	s->usec = usec < s->limit_usec ? usec : s->limit_usec;
+}
+
+/* Spins while the expression is true, for as long as s says. */
+#define SPIN_WHILE(s, expr)                                                    \
+	do {                                                                   \
+		uint64_t end_ = 0, now_;                                       \
+		bool is_waiting_ = (expr);                                     \
+		while (is_waiting_ && (s)->usec > 0) {                         \
+			for (int i_ = 0; i_ < SPIN_LOOKS && is_waiting_;       \
+			     i_++) {                                           \
+				spin_pause();                                  \
+				is_waiting_ = (expr);                          \
+			}                                                      \
+			if (!is_waiting_)                                      \
+				break;                                         \
+			now_ = clock_monotonic_usec();                         \
+			if (end_ == 0)                                         \
+				end_ = now_ + (s)->usec;                       \
+			else if (now_ >= end_)                                 \
+				break;                                         \
+			(void)sched_yield();                                   \
+		}                                                              \
+		if (end_ != 0)                                                 \
+			spin_learn((s), !is_waiting_);                         \
+	} while (0)
