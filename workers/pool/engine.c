@@ -328,6 +328,15 @@ void engine_submit(struct engine *e, struct job *job)
 	TAILQ_INSERT_TAIL(&e->queue, job, entry);
 }
 
+uint64_t engine_waiting(const struct engine *e)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < e->n_redo; i++)
+		n += e->redo[(e->redo_first + i) % e->redo_size].n_items;
+	return n;
+}
+
 bool engine_is_idle(const struct engine *e)
 {
 	for (unsigned i = 0; i < e->n_ports; i++)

@@ -134,3 +134,6 @@ void engine_port_ended(struct engine *e, unsigned port,
 /* Ends everything that is queued or handed over with this outcome, except what
  * is done; all workers are dead. */
 void engine_give_up(struct engine *e, const struct reeve_outcome *outcome);
+
+/* Items that are taken back and wait to be handed out again. */
+uint64_t engine_waiting(const struct engine *e);

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,4 +186,11 @@ int fd_count_open(void)
 		n += d->d_name[0] != '.';
 	(void)closedir(dir);
 	return n - 1; /* that of dir */
+}
+
+bool fd_wait_readable(int fd, int timeout_msec)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, timeout_msec) > 0;
 }

@@ -32,3 +32,6 @@ int fd_write_file(int dir_fd, const char *path, const char *text);
 
 /* The number of open fds of this process, or -errno. */
 int fd_count_open(void);
+
+/* Waits until fd is readable or hung up; false after timeout_msec. */
+bool fd_wait_readable(int fd, int timeout_msec);

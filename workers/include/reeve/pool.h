@@ -287,7 +287,9 @@ struct reeve_imap_spec {
 	/* ... or a generator. */
 	reeve_generator_fn *generator;
 	void *userdata;
-	size_t chunksize; /* 0: 1. Arrays only. */
+	/* Taken for likeness to Python: items travel in groups anyway, as many
+	 * as a worker has room for, and each has its own outcome. */
+	size_t chunksize;
 	size_t window; /* items begun and not yet fetched: at most so many; 0:
 			* 1,024 */
 };

@@ -1,0 +1,415 @@
+/* Making, closing and freeing a pool, and who may be inside it.
+ *
+ * A pool ends in steps, each of which may be asked for in any order and again:
+ * close (nothing new), then, when all is done, workers leave; terminate (all that
+ * has no outcome is cancelled, workers are killed); join waits for the end of
+ * either; free does what is still to do.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <reeve/process.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
+#include "workers/base/sys/clock.h"
+#include "workers/base/sys/fd.h"
+#include "workers/pool/pool.h"
+#include "workers/pool/setup.h"
+
+#define DEFAULT_WINDOW		 64
+#define DEFAULT_QUEUE_TASKS	 (1u << 20)
+#define DEFAULT_QUEUE_BYTES	 ((size_t)1 << 30)
+#define DEFAULT_SPIN_USEC	 50
+#define DEFAULT_START_TIMEOUT	 (60 * USEC_PER_SEC)
+#define DEFAULT_RESTART_LIMIT	 5
+#define DEFAULT_RESTART_INTERVAL (10 * USEC_PER_SEC)
+/* terminate: how long the keeper may take before it is killed itself. */
+#define TERMINATE_WAIT_USEC (800 * USEC_PER_MSEC)
+#define MARK_SIZE	    4096u
+
+/* ---- who is inside --------------------------------------------------------- */
+
+int pool_enter(struct reeve_pool *pool)
+{
+	uintptr_t self = (uintptr_t)pthread_self(), nobody = 0;
+
+	if (!pool->fork_mark[0])
+		return -ECHILD;
+	if (pool->is_threaded) {
+		pthread_mutex_lock(&pool->lock);
+		return 0;
+	}
+	if (!atomic_compare_exchange_strong(&pool->inside, &nobody, self) &&
+	    nobody != self)
+		return -EBUSY;
+	pool->depth++;
+	return 0;
+}
+
+void pool_leave(struct reeve_pool *pool)
+{
+	if (pool->is_threaded) {
+		pthread_mutex_unlock(&pool->lock);
+	} else if (--pool->depth == 0) {
+		bool is_freed = pool->is_freed;
+
+		pool->is_freed = false;
+		atomic_store(&pool->inside, 0);
+		if (is_freed) /* in a callback, which has returned */
+			(void)reeve_pool_free(pool);
+	}
+}
+
+int pool_admits(const struct reeve_pool *pool)
+{
+	return pool->phase == POOL_OPEN && !pool->is_broken ? 0 : -ESHUTDOWN;
+}
+
+int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
+		  uint64_t *ret_function)
+{
+	if (!fn)
+		return -EINVAL;
+	*ret_function = (uint64_t)(uintptr_t)fn;
+	return pool->setup.table ? setup_find_task(fn, ret_function) : 0;
+}
+
+/* ---- the spec ---------------------------------------------------------------- */
+
+static int count_processes(int wanted, unsigned *ret_n)
+{
+	unsigned cpus = reeve_cpu_count();
+
+	if (wanted < -1 || wanted > REEVE_PROCESSES_MAX)
+		return -EINVAL;
+	if (wanted > 0)
+		*ret_n = (unsigned)wanted;
+	else if (wanted == 0 || cpus == 1)
+		*ret_n = MIN(cpus, (unsigned)REEVE_PROCESSES_MAX);
+	else
+		*ret_n = MIN(cpus - 1, (unsigned)REEVE_PROCESSES_MAX);
+	return 0;
+}
+
+/* A power of two for the ring. */
+static uint32_t ring_slots(uint32_t window)
+{
+	uint32_t n = CHANNEL_SLOTS_MIN;
+
+	while (n < window)
+		n *= 2;
+	return n;
+}
+
+static void fill_defaults(struct reeve_pool_spec *s)
+{
+	s->name = s->name ? s->name : "pool";
+	s->window = s->window ? s->window : DEFAULT_WINDOW;
+	s->queue_tasks = s->queue_tasks ? s->queue_tasks : DEFAULT_QUEUE_TASKS;
+	s->queue_bytes = s->queue_bytes ? s->queue_bytes : DEFAULT_QUEUE_BYTES;
+	s->spin_usec = s->spin_usec ? s->spin_usec : DEFAULT_SPIN_USEC;
+	s->start_timeout_usec = s->start_timeout_usec ? s->start_timeout_usec
+						      : DEFAULT_START_TIMEOUT;
+	s->restart_limit =
+		s->restart_limit ? s->restart_limit : DEFAULT_RESTART_LIMIT;
+	s->restart_interval_usec = s->restart_interval_usec
+					   ? s->restart_interval_usec
+					   : DEFAULT_RESTART_INTERVAL;
+}
+
+static int check_spec(const struct reeve_pool_spec *s)
+{
+	if (s->window > CHANNEL_SLOTS_MAX ||
+	    (s->initializer_size > 0 && !s->initializer_argument) ||
+	    s->maxtasks_jitter > s->maxtasksperchild ||
+	    (s->service != REEVE_SERVICE_CALLER &&
+	     s->service != REEVE_SERVICE_THREAD) ||
+	    (unsigned)s->context > REEVE_CONTEXT_SPAWN)
+		return -EINVAL;
+	return 0;
+}
+
+static int copy_spec(struct reeve_pool *pool, const struct reeve_pool_spec *s)
+{
+	pool->spec = *s;
+	pool->name = strdup(s->name);
+	if (!pool->name)
+		return -ENOMEM;
+	pool->spec.name = pool->name;
+	if (s->initializer_size > 0) {
+		pool->init_argument = malloc(s->initializer_size);
+		if (!pool->init_argument)
+			return -ENOMEM;
+		memcpy(pool->init_argument, s->initializer_argument,
+		       s->initializer_size);
+	}
+	pool->setup.initializer = s->initializer;
+	pool->setup.argument = pool->init_argument;
+	pool->setup.argument_size = s->initializer_size;
+	return 0;
+}
+
+/* ---- making it ------------------------------------------------------------------ */
+
+static int make_fork_mark(struct reeve_pool *pool)
+{
+	void *p = mmap(NULL, MARK_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	pool->fork_mark = p;
+	if (madvise(p, MARK_SIZE, MADV_WIPEONFORK) < 0)
+		return -errno;
+	pool->fork_mark[0] = 1;
+	return 0;
+}
+
+static int make_lock(struct reeve_pool *pool)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_mutex_init(&pool->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&pool->changed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	return 0;
+}
+
+static void destroy(struct reeve_pool *pool)
+{
+	struct reeve_result *r;
+
+	while ((r = TAILQ_FIRST(&pool->spare))) {
+		TAILQ_REMOVE(&pool->spare, r, entry);
+		free(r);
+	}
+	if (pool->fork_mark)
+		(void)munmap(pool->fork_mark, MARK_SIZE);
+	pthread_cond_destroy(&pool->changed);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool->init_argument);
+	free(pool->name);
+	free(pool);
+}
+
+struct reeve_pool *pool_ref(struct reeve_pool *pool)
+{
+	pool->refs++;
+	return pool;
+}
+
+void pool_leave_unref(struct reeve_pool *pool)
+{
+	bool is_last = --pool->refs == 0;
+
+	pool_leave(pool);
+	if (is_last)
+		destroy(pool);
+}
+
+static uint32_t piece_limit(const struct reeve_pool_spec *s)
+{
+	uint64_t least = s->maxtasksperchild - s->maxtasks_jitter;
+
+	if (s->maxtasksperchild == 0 || least > UINT32_MAX)
+		return UINT32_MAX;
+	return least ? (uint32_t)least : 1;
+}
+
+static int build(struct reeve_pool *pool)
+{
+	int r;
+
+	pool->n_seats = pool->n_processes + 1 + pool->n_processes / 4;
+	pool->window = ring_slots(pool->spec.window);
+	spin_init(&pool->spin, pool->spec.spin_usec < 0
+				       ? 0
+				       : (uint32_t)pool->spec.spin_usec);
+	r = make_fork_mark(pool);
+	if (r == 0)
+		r = setup_choose_context(pool->spec.context, &pool->setup,
+					 &pool->spec.context);
+	if (r == 0)
+		r = seats_new(pool);
+	if (r == 0)
+		r = engine_init(&pool->engine, pool->ports, pool->n_seats,
+				pool->spec.window, &seats_hooks);
+	if (r < 0)
+		return r;
+	pool->engine.max_items = piece_limit(&pool->spec);
+	r = seats_start_keeper(pool);
+	if (r == 0 && pool->spec.service == REEVE_SERVICE_THREAD)
+		r = service_start(pool);
+	return r;
+}
+
+int reeve_pool_new(const struct reeve_pool_spec *spec,
+		   struct reeve_pool **ret_pool)
+{
+	struct reeve_pool_spec s = spec ? *spec : (struct reeve_pool_spec){ 0 };
+	struct reeve_pool *pool;
+	int r;
+
+	fill_defaults(&s);
+	r = check_spec(&s);
+	if (r < 0)
+		return r;
+	pool = calloc(1, sizeof(*pool));
+	if (!pool)
+		return -ENOMEM;
+	pool->refs = 1;
+	pool->bell = 1;
+	pool->keeper_pidfd = pool->keeper_fd = pool->owner_fd = -1;
+	pool->epoll_fd = pool->board_fd = -1;
+	TAILQ_INIT(&pool->finished);
+	TAILQ_INIT(&pool->spare);
+	TAILQ_INIT(&pool->engine.queue);
+	(void)make_lock(pool);
+	r = count_processes(s.processes, &pool->n_processes);
+	if (r == 0)
+		r = copy_spec(pool, &s);
+	if (r == 0)
+		r = build(pool);
+	if (r < 0) {
+		if (pool->keeper_pid > 0)
+			(void)reeve_pool_terminate(pool);
+		seats_free(pool);
+		engine_done(&pool->engine);
+		destroy(pool);
+		return r;
+	}
+	*ret_pool = pool;
+	return 0;
+}
+
+/* ---- ending it ------------------------------------------------------------------- */
+
+static bool is_ended(const void *arg)
+{
+	const struct reeve_pool *pool = arg;
+
+	return pool->phase == POOL_ENDED;
+}
+
+int reeve_pool_close(struct reeve_pool *pool)
+{
+	int r = pool_enter(pool);
+
+	if (r < 0)
+		return r;
+	if (pool->phase == POOL_OPEN)
+		pool->phase = POOL_CLOSING;
+	pool_submitted(pool); /* perhaps nothing is left to do */
+	pool_leave(pool);
+	return 0;
+}
+
+/* The keeper has its orders; one that does not follow them is killed, and its
+ * workers with it. */
+static void end_keeper(struct reeve_pool *pool)
+{
+	uint64_t end = usec_add(clock_monotonic_usec(), TERMINATE_WAIT_USEC);
+
+	while (pool->keeper_pid > 0 && clock_monotonic_usec() < end)
+		if (!fd_wait_readable(pool->keeper_pidfd, 100))
+			seats_ring(pool);
+		else
+			seats_keeper_died(pool);
+	if (pool->keeper_pid <= 0)
+		return;
+	(void)kill(pool->keeper_pid, SIGKILL); /* our child, not yet reaped */
+	(void)fd_wait_readable(pool->keeper_pidfd, 1000);
+	seats_keeper_died(pool);
+}
+
+static void terminate(struct reeve_pool *pool)
+{
+	static const struct reeve_outcome cancelled = {
+		.kind = REEVE_CANCELLED,
+		.error = -ECANCELED,
+		.message = "the pool was terminated",
+	};
+
+	if (pool->phase == POOL_ENDED)
+		return;
+	pool->phase = POOL_LEAVING;
+	atomic_store(&pool->board->order, ORDER_TERMINATE);
+	seats_ring(pool);
+	end_keeper(pool);
+	engine_give_up(&pool->engine, &cancelled);
+	pool->phase = POOL_ENDED;
+	pthread_cond_broadcast(&pool->changed);
+}
+
+int reeve_pool_terminate(struct reeve_pool *pool)
+{
+	int r = pool_enter(pool);
+
+	if (r < 0)
+		return r;
+	terminate(pool);
+	if (!pool->in_callback)
+		pool_call_back(pool);
+	pool_leave(pool);
+	return 0;
+}
+
+int reeve_pool_join(struct reeve_pool *pool, uint64_t timeout_usec)
+{
+	int r = pool_enter(pool);
+
+	if (r < 0)
+		return r;
+	r = pool->phase == POOL_OPEN
+		    ? -EINVAL
+		    : pool_wait(pool, is_ended, pool, timeout_usec);
+	pool_leave(pool);
+	return r;
+}
+
+/* In a forked child: what the parent's pool is made of is not ours. */
+static void forget(struct reeve_pool *pool)
+{
+	seats_free(pool);
+	engine_done(&pool->engine);
+	free(pool->init_argument);
+	free(pool->name);
+	(void)munmap(pool->fork_mark, MARK_SIZE);
+	free(pool);
+}
+
+struct reeve_pool *reeve_pool_free(struct reeve_pool *pool)
+{
+	int r;
+
+	if (!pool)
+		return NULL;
+	r = pool_enter(pool);
+	if (r == -ECHILD) {
+		forget(pool);
+		return NULL;
+	}
+	reeve_assert(r == 0); /* -EBUSY: freed while a thread is in it */
+	if (pool->in_callback) {
+		pool->is_freed = true;
+		pool_leave(pool);
+		return NULL;
+	}
+	terminate(pool);
+	pool_call_back(pool);
+	service_stop(pool);
+	pool_call_back(pool);
+	seats_free(pool);
+	engine_done(&pool->engine);
+	pool_leave_unref(pool);
+	return NULL;
+}

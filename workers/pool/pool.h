@@ -1,0 +1,201 @@
+/* What a pool is inside; the public contract is <reeve/pool.h>.
+ *
+ * Properties
+ *   struct reeve_pool is the root: engine, seats, keeper, and who is inside.
+ *   It is counted: the caller holds one reference, each result and iterator
+ *   another, so that they can be asked after reeve_pool_free().
+ * Operation
+ *   Every public call is enter ... leave (pool_enter, pool_leave); what waits
+ *   does so in pool_wait(), where the pool's work is done meanwhile.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include <reeve/pool.h>
+
+#include "workers/pool/engine.h"
+#include "workers/pool/keeper.h"
+#include "workers/pool/spin.h"
+#include "workers/pool/worker.h"
+
+#define POOL_SPARE_RESULTS 1024
+
+enum pool_phase {
+	POOL_OPEN,
+	POOL_CLOSING, /* no new tasks; the accepted ones are done */
+	POOL_LEAVING, /* nothing is left to do; workers leave */
+	POOL_ENDED    /* no worker and no keeper is left */
+};
+
+struct seat_view {
+	uint32_t turn; /* what we offered last */
+	int bell_fd;
+};
+
+struct reeve_pool {
+	struct engine engine;
+	struct port *ports;
+	struct seat_view *views;
+	struct keeper_seat *seats; /* as the keeper gets them */
+	unsigned n_seats, n_processes;
+	uint32_t window;
+	enum pool_phase phase;
+	bool is_broken; /* no worker can be started: see why */
+	struct reeve_outcome why;
+	unsigned refs;
+
+	/* what it was made from */
+	char *name;
+	void *init_argument;
+	struct worker_setup setup;
+	struct reeve_pool_spec spec;
+
+	/* the keeper */
+	struct board *board;
+	int board_fd; /* a memfd */
+	size_t board_size;
+	uint64_t seen_changes;
+	pid_t keeper_pid;
+	int keeper_pidfd, keeper_fd, owner_fd, epoll_fd;
+	unsigned n_keepers; /* started so far */
+
+	/* queue of single tasks, and its bounds */
+	uint64_t n_tasks;		     /* jobs accepted and not over */
+	uint64_t n_bytes;		     /* of inputs copied for them */
+	TAILQ_HEAD(, reeve_result) finished; /* callbacks to be called */
+	TAILQ_HEAD(, reeve_result) spare;
+	unsigned n_spare;
+	uint64_t n_unseen, n_outcomes;
+	uint64_t n_samples, latency_sum, latency_max, n_sampled;
+
+	/* waiting */
+	struct spin spin;
+	uint32_t bell; /* how many tasks to sleep through */
+	uint64_t last_check_usec;
+	bool has_fd_user;
+
+	/* who is inside */
+	unsigned char *fork_mark;  /* 0 in a forked child */
+	_Atomic(uintptr_t) inside; /* CALLER: the thread that is */
+	unsigned depth;
+	bool in_callback, is_freed;
+	bool is_threaded, is_stopping;
+	pthread_mutex_t lock; /* THREAD */
+	pthread_cond_t changed;
+	pthread_t thread;
+};
+
+/* ---- pool.c: entering and leaving ------------------------------------------ */
+
+/* 0, -ECHILD or -EBUSY; then pool_leave() has to follow. */
+int pool_enter(struct reeve_pool *pool);
+void pool_leave(struct reeve_pool *pool);
+
+/* May new tasks come? 0, or -ESHUTDOWN. */
+int pool_admits(const struct reeve_pool *pool);
+
+struct reeve_pool *pool_ref(struct reeve_pool *pool);
+/* Leaves, and gives a reference back; the last one frees the memory. */
+void pool_leave_unref(struct reeve_pool *pool);
+
+/* The number by which slots name fn, or -EINVAL: not in the table. */
+int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
+		  uint64_t *ret_function);
+
+/* ---- service.c: doing the pool's work ---------------------------------------- */
+
+typedef bool pool_condition(const void *arg);
+
+/* Works until is_over(arg). 0, -ETIMEDOUT, -EDEADLK. */
+int pool_wait(struct reeve_pool *pool, pool_condition *is_over, const void *arg,
+	      uint64_t timeout_usec);
+
+/* 0, or -EDEADLK: a callback of this pool must not wait for it. */
+int pool_may_wait(const struct reeve_pool *pool);
+
+/* After something was submitted: hand it over, or see that somebody does. */
+void pool_submitted(struct reeve_pool *pool);
+
+/* All that can be done now. Returns the number of pieces collected. */
+size_t pool_work(struct reeve_pool *pool);
+
+/* Calls what waits to be called. */
+void pool_call_back(struct reeve_pool *pool);
+
+int service_start(struct reeve_pool *pool);
+void service_stop(struct reeve_pool *pool);
+
+/* ---- seats.c: the owner's side of the board ------------------------------------ */
+
+int seats_new(struct reeve_pool *pool);
+void seats_free(struct reeve_pool *pool);
+
+/* Looks at what the keeper says. */
+void seats_look(struct reeve_pool *pool);
+
+/* Tells the keeper that the board has changed. */
+void seats_ring(const struct reeve_pool *pool);
+
+/* Makes the pool's own fd readable. */
+void seats_wake_self(const struct reeve_pool *pool);
+
+/* Starts a keeper. Returns 0 or -errno. */
+int seats_start_keeper(struct reeve_pool *pool);
+
+/* The keeper's process is gone. */
+void seats_keeper_died(struct reeve_pool *pool);
+
+/* No worker can be had: everything is told so. */
+void seats_give_up(struct reeve_pool *pool, int error, const char *why);
+
+extern const struct engine_hooks seats_hooks;
+
+/* ---- result.c ------------------------------------------------------------------ */
+
+struct reeve_result {
+	struct job job;
+	TAILQ_ENTRY(reeve_result) entry; /* finished or spare */
+	struct reeve_pool *pool;
+	unsigned refs;
+	enum reeve_outcome_kind kind;
+	int status;
+	unsigned seat;
+	pid_t pid;
+	struct reeve_outcome *details; /* of what is not DONE; may be NULL */
+	bool is_given;		       /* next() has handed it out */
+	bool is_seen;
+	bool is_group; /* of map_async: no input of its own */
+	void *input;   /* small_input, or from the heap, or the caller's */
+	bool owns_input;
+	size_t size;
+	void *output; /* small_output, or from the heap, or the caller's */
+	size_t output_size, output_room;
+	bool owns_output;
+	uint64_t begun_usec; /* sampled; or 0 */
+	void (*callback)(struct reeve_result *result, void *userdata);
+	void (*error_callback)(struct reeve_result *result, void *userdata);
+	void *userdata;
+	struct map *map; /* map_async */
+	_Alignas(16) unsigned char small_input[CHANNEL_INLINE_SIZE];
+	_Alignas(16) unsigned char small_output[CHANNEL_INLINE_SIZE];
+};
+
+struct reeve_result *result_new(struct reeve_pool *pool);
+
+/* The outcome is there. takes no reference; gives the pool's own back once the
+ * callbacks have been called. */
+void result_finish(struct reeve_result *result,
+		   const struct reeve_outcome *outcome);
+
+/* Gives the pool's reference back. Inside the pool. */
+void result_release(struct reeve_result *result);
+
+bool result_is_over(const void *result);
+
+/* ---- map.c ---------------------------------------------------------------------- */
+
+void map_free(struct map *map);
+struct job *map_job(struct map *map);

@@ -1,0 +1,510 @@
+/* Single tasks: apply, apply_async, and the result that stands for one.
+ *
+ * A result is the task: its job, input, output and outcome. apply() has it on
+ * the stack with the caller's own buffers, so a small task costs no allocation;
+ * apply_async() takes one from the pool's spare ones. References: the pool's
+ * until the callbacks have returned, and the caller's.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/sys/clock.h"
+#include "workers/pool/outcome.h"
+#include "workers/pool/pool.h"
+
+#define SAMPLE_EVERY 1024
+
+static struct reeve_result *result_of(struct job *job)
+{
+	return container_of(job, struct reeve_result, job);
+}
+
+bool result_is_over(const void *result)
+{
+	return ((const struct reeve_result *)result)->kind != REEVE_PENDING;
+}
+
+/* ---- life ------------------------------------------------------------------------ */
+
+static void sample_begin(struct reeve_result *r)
+{
+	if (r->pool->n_sampled++ % SAMPLE_EVERY == 0)
+		r->begun_usec = clock_monotonic_usec();
+}
+
+static void sample_end(struct reeve_result *r)
+{
+	struct reeve_pool *pool = r->pool;
+	uint64_t usec;
+
+	if (r->begun_usec == 0)
+		return;
+	usec = clock_monotonic_usec() - r->begun_usec;
+	pool->n_samples++;
+	pool->latency_sum += usec;
+	pool->latency_max = MAX(pool->latency_max, usec);
+}
+
+struct reeve_result *result_new(struct reeve_pool *pool)
+{
+	struct reeve_result *r = TAILQ_FIRST(&pool->spare);
+
+	if (r) {
+		TAILQ_REMOVE(&pool->spare, r, entry);
+		pool->n_spare--;
+		memset(r, 0, offsetof(struct reeve_result, small_input));
+	} else {
+		r = calloc(1, sizeof(*r));
+		if (!r)
+			return NULL;
+	}
+	r->pool = pool_ref(pool);
+	r->refs = 1;
+	return r;
+}
+
+/* Nobody has asked how it went, and it did not go well. */
+static void report_unseen(struct reeve_result *r)
+{
+	struct reeve_pool *pool = r->pool;
+	struct reeve_outcome outcome;
+
+	if (r->is_seen || r->kind == REEVE_DONE || r->kind == REEVE_CANCELLED ||
+	    r->kind == REEVE_PENDING || r->error_callback)
+		return;
+	pool->n_unseen++;
+	if (!pool->spec.on_unseen)
+		return;
+	reeve_result_outcome(r, &outcome);
+	pool->spec.on_unseen(&outcome, pool->spec.userdata);
+}
+
+static void result_free(struct reeve_result *r)
+{
+	struct reeve_pool *pool = r->pool;
+
+	report_unseen(r);
+	if (r->owns_input)
+		free(r->input);
+	if (r->owns_output)
+		free(r->output);
+	free(r->details);
+	if (r->map)
+		map_free(r->map);
+	if (pool->n_spare < POOL_SPARE_RESULTS) {
+		TAILQ_INSERT_HEAD(&pool->spare, r, entry);
+		pool->n_spare++;
+	} else {
+		free(r);
+	}
+	pool->refs--; /* the caller, who is inside, has another one */
+}
+
+void result_release(struct reeve_result *r)
+{
+	if (--r->refs == 0)
+		result_free(r);
+}
+
+struct reeve_result *reeve_result_ref(struct reeve_result *r)
+{
+	if (pool_enter(r->pool) == 0) {
+		r->refs++;
+		pool_leave(r->pool);
+	}
+	return r;
+}
+
+struct reeve_result *reeve_result_unref(struct reeve_result *r)
+{
+	struct reeve_pool *pool = r ? r->pool : NULL;
+
+	if (!r || pool_enter(pool) < 0)
+		return NULL;
+	pool_ref(pool);
+	result_release(r);
+	pool_leave_unref(pool);
+	return NULL;
+}
+
+/* ---- the job ----------------------------------------------------------------------- */
+
+static bool single_next(struct job *job, uint32_t max_items _unused_,
+			struct piece *ret)
+{
+	struct reeve_result *r = result_of(job);
+
+	if (r->is_given)
+		return false;
+	r->is_given = true;
+	*ret = (struct piece){
+		.n_items = 1,
+		.item_size = (uint32_t)r->size,
+		.is_single = true,
+	};
+	return true;
+}
+
+static const void *single_input(struct job *job,
+				const struct piece *piece _unused_)
+{
+	return result_of(job)->input;
+}
+
+/* Into the caller's buffer, the small one, or one from the heap. */
+static int keep_output(struct reeve_result *r, const struct port_output *output)
+{
+	size_t size = output->size;
+
+	if (!r->output && size <= sizeof(r->small_output)) {
+		r->output = r->small_output;
+		r->output_room = sizeof(r->small_output);
+	} else if (!r->output) {
+		r->output = malloc(size);
+		if (!r->output)
+			return -ENOMEM;
+		r->owns_output = true;
+		r->output_room = size;
+	}
+	memcpy(r->output, output->data, MIN(size, r->output_room));
+	r->output_size = size;
+	return 0;
+}
+
+void result_finish(struct reeve_result *r, const struct reeve_outcome *outcome)
+{
+	struct reeve_pool *pool = r->pool;
+
+	r->kind = outcome->kind;
+	r->status = outcome->error;
+	r->seat = outcome->seat;
+	r->pid = outcome->pid;
+	r->details = malloc(sizeof(*r->details));
+	if (r->details) /* else its kind and code are what is left */
+		*r->details = *outcome;
+	pool->n_tasks--;
+	pool->n_outcomes++;
+	TAILQ_INSERT_TAIL(&pool->finished, r, entry);
+}
+
+static uint32_t single_done(struct job *job, const struct piece *piece _unused_,
+			    uint32_t n _unused_,
+			    const struct port_output *output,
+			    const struct job_place *place)
+{
+	struct reeve_result *r = result_of(job);
+	struct reeve_pool *pool = r->pool;
+	struct reeve_outcome outcome;
+	int status = output->status;
+
+	if (status == 0)
+		status = keep_output(r, output);
+	sample_end(r);
+	pool->n_bytes -= r->owns_input ? r->size : 0;
+	if (status != 0) {
+		outcome_of_failure(&outcome, status, place, output->data,
+				   output->has_message ? output->size : 0);
+		result_finish(r, &outcome);
+		return 0;
+	}
+	r->kind = REEVE_DONE;
+	r->seat = place->seat;
+	r->pid = place->pid;
+	pool->n_tasks--;
+	pool->n_outcomes++;
+	if (r->callback)
+		TAILQ_INSERT_TAIL(&pool->finished, r, entry);
+	else
+		result_release(r);
+	return 1;
+}
+
+static void single_ended(struct job *job, uint64_t index _unused_,
+			 const struct reeve_outcome *outcome)
+{
+	struct reeve_result *r = result_of(job);
+
+	r->pool->n_bytes -= r->owns_input ? r->size : 0;
+	result_finish(r, outcome);
+}
+
+static uint64_t single_abandon(struct job *job,
+			       const struct reeve_outcome *outcome)
+{
+	if (result_of(job)->is_given)
+		return 0;
+	result_of(job)->is_given = true;
+	single_ended(job, 0, outcome);
+	return 1;
+}
+
+static const struct job_type single_type = {
+	.next = single_next,
+	.input = single_input,
+	.done = single_done,
+	.ended = single_ended,
+	.abandon = single_abandon,
+};
+
+/* ---- apply --------------------------------------------------------------------------- */
+
+static int check_task(struct reeve_pool *pool, reeve_task_fn *fn,
+		      const void *input, size_t size, uint64_t *ret_function)
+{
+	if (size > 0 && !input)
+		return -EINVAL;
+	if (size > REEVE_PAYLOAD_MAX)
+		return -EMSGSIZE;
+	if (pool_admits(pool) < 0)
+		return -ESHUTDOWN;
+	return pool_function(pool, fn, ret_function);
+}
+
+static void submit(struct reeve_pool *pool, struct reeve_result *r)
+{
+	r->job.type = &single_type;
+	pool->n_tasks++;
+	sample_begin(r);
+	engine_submit(&pool->engine, &r->job);
+	pool_submitted(pool);
+}
+
+/* For apply(): the caller has the reference, and needs the pool only until it
+ * returns. */
+static int apply(struct reeve_pool *pool, struct reeve_result *r,
+		 size_t *ret_size, struct reeve_outcome *ret_outcome)
+{
+	int error;
+
+	submit(pool, r);
+	(void)pool_wait(pool, result_is_over, r, REEVE_FOREVER);
+	if (ret_size && r->kind == REEVE_DONE)
+		*ret_size = r->output_size;
+	r->is_seen = true;
+	if (ret_outcome)
+		reeve_result_outcome(r, ret_outcome);
+	error = outcome_error(r->kind, r->status);
+	return error;
+}
+
+int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
+		     const void *input, size_t size, void *output,
+		     size_t output_size, size_t *ret_size,
+		     struct reeve_outcome *ret_outcome)
+{
+	struct reeve_result *r = NULL;
+	uint64_t function;
+	int error = pool_enter(pool);
+
+	if (ret_outcome)
+		ret_outcome->kind = REEVE_PENDING;
+	if (error < 0)
+		return error;
+	error = check_task(pool, fn, input, size, &function);
+	if (error == 0)
+		error = pool_may_wait(pool);
+	if (error == 0 && !(r = result_new(pool)))
+		error = -ENOMEM;
+	if (error < 0) {
+		pool_leave(pool);
+		return error;
+	}
+	r->refs++; /* ours, and the pool's */
+	r->job.function = function;
+	r->input = (void *)(uintptr_t)input;
+	r->size = size;
+	r->output = output;
+	r->output_room = output_size;
+	error = apply(pool, r, ret_size, ret_outcome);
+	result_release(r);
+	pool_leave(pool);
+	return error;
+}
+
+static int copy_input(struct reeve_result *r, const void *input, size_t size)
+{
+	r->size = size;
+	r->input = r->small_input;
+	if (size > sizeof(r->small_input)) {
+		r->input = malloc(size);
+		if (!r->input)
+			return -ENOMEM;
+		r->owns_input = true;
+	}
+	if (size > 0)
+		memcpy(r->input, input, size);
+	return 0;
+}
+
+static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
+		       const void *input, size_t size,
+		       const struct reeve_apply_spec *spec,
+		       struct reeve_result **ret_result)
+{
+	struct reeve_result *r;
+	uint64_t function;
+	int error = check_task(pool, fn, input, size, &function);
+
+	if (error < 0)
+		return error;
+	if (pool->n_tasks >= pool->spec.queue_tasks ||
+	    (size > CHANNEL_INLINE_SIZE &&
+	     pool->n_bytes + size > pool->spec.queue_bytes))
+		return -EAGAIN;
+	r = result_new(pool);
+	if (!r)
+		return -ENOMEM;
+	error = copy_input(r, input, size);
+	if (error < 0) {
+		r->kind = REEVE_CANCELLED;
+		result_release(r);
+		return error;
+	}
+	pool->n_bytes += r->owns_input ? size : 0;
+	r->job.function = function;
+	if (spec) {
+		r->callback = spec->callback;
+		r->error_callback = spec->error_callback;
+		r->userdata = spec->userdata;
+	}
+	if (ret_result) {
+		r->refs++;
+		*ret_result = r;
+	}
+	submit(pool, r);
+	return 0;
+}
+
+int reeve_pool_apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
+			   const void *input, size_t size,
+			   const struct reeve_apply_spec *spec,
+			   struct reeve_result **ret_result)
+{
+	int error = pool_enter(pool);
+
+	if (error < 0)
+		return error;
+	error = apply_async(pool, fn, input, size, spec, ret_result);
+	pool_leave(pool);
+	return error;
+}
+
+/* ---- asking ------------------------------------------------------------------------------ */
+
+int reeve_result_wait(struct reeve_result *r, uint64_t timeout_usec)
+{
+	int error;
+
+	if (!r->pool->is_threaded && result_is_over(r))
+		return 0;
+	error = pool_enter(r->pool);
+	if (error < 0)
+		return error;
+	error = pool_wait(r->pool, result_is_over, r, timeout_usec);
+	pool_leave(r->pool);
+	return error;
+}
+
+int reeve_result_get_view(struct reeve_result *r, uint64_t timeout_usec,
+			  const void **ret_output, size_t *ret_size)
+{
+	int error = reeve_result_wait(r, timeout_usec);
+
+	if (error < 0)
+		return error;
+	r->is_seen = true;
+	if (r->kind == REEVE_DONE) {
+		*ret_output = r->output;
+		*ret_size = r->output_size;
+	}
+	return outcome_error(r->kind, r->status);
+}
+
+int reeve_result_get(struct reeve_result *r, uint64_t timeout_usec,
+		     void *output, size_t output_size, size_t *ret_size)
+{
+	const void *view = NULL;
+	size_t size = 0;
+	int error = reeve_result_get_view(r, timeout_usec, &view, &size);
+
+	if (error != 0)
+		return error;
+	if (output && size > 0)
+		memcpy(output, view, MIN(size, output_size));
+	if (ret_size)
+		*ret_size = size;
+	return 0;
+}
+
+/* In a CALLER pool nothing arrives unless somebody looks. */
+int reeve_result_ready(struct reeve_result *r)
+{
+	int error;
+
+	if (!r->pool->is_threaded && result_is_over(r))
+		return 1;
+	error = pool_enter(r->pool);
+	if (error < 0)
+		return error;
+	if (!result_is_over(r) && !r->pool->is_threaded) {
+		(void)pool_work(r->pool);
+		pool_call_back(r->pool);
+	}
+	error = result_is_over(r);
+	pool_leave(r->pool);
+	return error;
+}
+
+int reeve_result_successful(struct reeve_result *r)
+{
+	int ready = reeve_result_ready(r);
+
+	if (ready <= 0)
+		return ready < 0 ? ready : -EAGAIN;
+	r->is_seen = true;
+	return r->kind == REEVE_DONE;
+}
+
+void reeve_result_outcome(struct reeve_result *r,
+			  struct reeve_outcome *ret_outcome)
+{
+	r->is_seen = r->kind != REEVE_PENDING;
+	if (r->details) {
+		*ret_outcome = *r->details;
+		return;
+	}
+	*ret_outcome = (struct reeve_outcome){
+		.kind = r->kind,
+		.error = r->status,
+		.seat = r->seat,
+		.pid = r->pid,
+	};
+}
+
+int reeve_result_cancel(struct reeve_result *r)
+{
+	struct reeve_pool *pool = r->pool;
+	int error = pool_enter(pool);
+
+	if (error < 0)
+		return error;
+	if (!result_is_over(r)) /* it may be done already */
+		(void)engine_collect(&pool->engine);
+	if (result_is_over(r)) {
+		error = r->kind == REEVE_CANCELLED ? 0 : -EALREADY;
+	} else {
+		(void)engine_cancel(&pool->engine,
+				    r->map ? map_job(r->map) : &r->job);
+		(void)engine_collect(&pool->engine);
+		pool_submitted(pool);
+		if (result_is_over(r) && r->kind != REEVE_CANCELLED)
+			error = -EALREADY; /* it was faster */
+	}
+	if (!pool->in_callback)
+		pool_call_back(pool);
+	pool_leave(pool);
+	return error;
+}

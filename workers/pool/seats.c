@@ -1,0 +1,405 @@
+/* The owner's side of the board: offers channels, notices which workers live
+ * and which have ended, and brings a new keeper when the old one died.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
+#include "workers/base/sys/fd.h"
+#include "workers/base/sys/tree.h"
+#include "workers/pool/pool.h"
+#include "workers/pool/setup.h"
+
+/* Keepers that die without a task having been done since: then it is enough. */
+#define KEEPERS_MAX 5
+
+void seats_ring(const struct reeve_pool *pool)
+{
+	static const uint64_t one = 1;
+
+	(void)!write(pool->keeper_fd, &one, sizeof(one));
+}
+
+void seats_wake_self(const struct reeve_pool *pool)
+{
+	static const uint64_t one = 1;
+
+	(void)!write(pool->owner_fd, &one, sizeof(one));
+}
+
+/* ---- what the engine wants ------------------------------------------------------ */
+
+static struct reeve_pool *pool_of(struct engine *e)
+{
+	return container_of(e, struct reeve_pool, engine);
+}
+
+static void wake_worker(struct engine *e, unsigned port)
+{
+	struct channel_signs *signs = &e->ports[port].channel.memory->signs;
+
+	if (atomic_exchange(&signs->asleep, 0))
+		(void)syscall(SYS_futex, &signs->asleep, FUTEX_WAKE, 1, NULL,
+			      NULL, 0);
+}
+
+static void kill_worker(struct engine *e, unsigned port)
+{
+	struct reeve_pool *pool = pool_of(e);
+
+	atomic_store(&pool->board->seats[port].kill, e->ports[port].generation);
+	seats_ring(pool);
+}
+
+const struct engine_hooks seats_hooks = { wake_worker, kill_worker };
+
+/* ---- what the keeper says -------------------------------------------------------- */
+
+static void offer(struct reeve_pool *pool, unsigned i)
+{
+	atomic_store(&pool->board->seats[i].offered, ++pool->views[i].turn);
+}
+
+static const char *cause_text(enum seat_cause cause)
+{
+	switch (cause) {
+	case CAUSE_CUT_OFF:
+		return ", after it had closed its descriptors or executed "
+		       "another program";
+	case CAUSE_TIMEOUT:
+		return ", because the task's time was over";
+	case CAUSE_START:
+		return ", because it was not ready in time";
+	case CAUSE_KILLED:
+		return ", on request";
+	case CAUSE_OWN:
+	case CAUSE_LEFT:
+		break;
+	}
+	return "";
+}
+
+/* The outcome of the task that it was running, if any. */
+static void describe_end(const struct seat *seat, unsigned i,
+			 struct reeve_outcome *o)
+{
+	int code = seat->exit_code;
+	bool is_timeout = seat->cause == CAUSE_TIMEOUT;
+
+	*o = (struct reeve_outcome){
+		.kind = is_timeout ? REEVE_TIMEOUT : REEVE_CRASHED,
+		.error = is_timeout ? -ETIMEDOUT : -EPIPE,
+		.seat = i,
+		.pid = atomic_load(&seat->pid),
+		.exit = {
+			.state = code < 0 ? REEVE_EXIT_SIGNALED
+					  : REEVE_EXIT_EXITED,
+			.code = code,
+			.core = seat->core,
+			.oom = (enum reeve_answer)seat->oom,
+			.pid = atomic_load(&seat->pid),
+			.rusage = seat->rusage,
+		},
+	};
+	if (code < 0)
+		(void)snprintf(o->message, sizeof(o->message),
+			       "worker %u (pid %d) was killed by SIG%s%s%s%s",
+			       i, (int)o->pid, sigabbrev_np(-code) ?: "?",
+			       seat->core ? " (core dumped)" : "",
+			       seat->oom == OOM_YES ? " (out of memory)" : "",
+			       cause_text((enum seat_cause)seat->cause));
+	else
+		(void)snprintf(o->message, sizeof(o->message),
+			       "worker %u (pid %d) exited with code %d%s", i,
+			       (int)o->pid, code,
+			       cause_text((enum seat_cause)seat->cause));
+}
+
+static void look_at(struct reeve_pool *pool, unsigned i)
+{
+	struct seat *seat = &pool->board->seats[i];
+	struct reeve_outcome end;
+
+	if (atomic_load(&seat->turn) != pool->views[i].turn)
+		return;
+	switch ((enum seat_state)atomic_load(&seat->state)) {
+	case SEAT_EMPTY:
+		break;
+	case SEAT_LIVE:
+		engine_port_live(&pool->engine, i,
+				 atomic_load(&seat->generation),
+				 atomic_load(&seat->pid));
+		break;
+	case SEAT_ENDED:
+		describe_end(seat, i, &end);
+		engine_port_ended(&pool->engine, i, &end);
+		offer(pool, i);
+		seats_ring(pool);
+		break;
+	}
+}
+
+void seats_give_up(struct reeve_pool *pool, int error, const char *why)
+{
+	if (pool->is_broken)
+		return;
+	pool->is_broken = true;
+	pool->why = (struct reeve_outcome){
+		.kind = REEVE_CANCELLED,
+		.error = error,
+	};
+	(void)snprintf(pool->why.message, sizeof(pool->why.message), "%s", why);
+	engine_give_up(&pool->engine, &pool->why);
+}
+
+void seats_look(struct reeve_pool *pool)
+{
+	struct board *b = pool->board;
+	uint64_t changes = atomic_load(&b->n_changes);
+
+	if (changes == pool->seen_changes)
+		return;
+	pool->seen_changes = changes;
+	for (unsigned i = 0; i < pool->n_seats; i++)
+		look_at(pool, i);
+	atomic_store(&b->progress, pool->engine.n_done);
+	if (atomic_load(&b->state) == KEEPER_FATAL)
+		seats_give_up(pool, -ESHUTDOWN, b->message);
+}
+
+/* ---- the keeper's life ------------------------------------------------------------- */
+
+static int watch(struct reeve_pool *pool, int fd, uint32_t events)
+{
+	struct epoll_event e = { .events = events, .data.fd = fd };
+
+	return epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno
+								    : 0;
+}
+
+int seats_start_keeper(struct reeve_pool *pool)
+{
+	struct reeve_pool_spec *s = &pool->spec;
+	struct keeper_config config = {
+		.name = pool->name,
+		.owner_pidfd = pidfd_open(getpid(), 0),
+		.keeper_fd = pool->keeper_fd,
+		.owner_fd = pool->owner_fd,
+		.board = pool->board,
+		.seats = pool->seats,
+		.maxtasksperchild = s->maxtasksperchild,
+		.maxtasks_jitter = s->maxtasks_jitter,
+		.recycle_max = s->recycle_max,
+		.task_timeout_usec = s->task_timeout_usec,
+		.start_timeout_usec = s->start_timeout_usec,
+		.restart_limit = s->restart_limit,
+		.restart_interval_usec = s->restart_interval_usec,
+		.worker_main = worker_main,
+		.arg = &pool->setup,
+	};
+	pid_t pid;
+	int r;
+
+	if (config.owner_pidfd < 0)
+		return -errno;
+	atomic_store(&pool->board->target, pool->n_processes);
+	for (unsigned i = 0; i < pool->n_seats; i++)
+		offer(pool, i);
+	pid = setup_start_keeper(pool, &config);
+	fd_close(config.owner_pidfd);
+	if (pid < 0)
+		return (int)pid;
+	pool->keeper_pid = pid;
+	pool->n_keepers++;
+	/* Not reaped by anybody but us: it is still that process. */
+	pool->keeper_pidfd = pidfd_open(pid, 0);
+	r = pool->keeper_pidfd < 0 ? -errno
+				   : watch(pool, pool->keeper_pidfd, EPOLLIN);
+	return r;
+}
+
+/* Its workers have SIGKILL as parent-death signal; what they had started has
+ * not. */
+static void end_orphans(struct reeve_pool *pool)
+{
+	for (unsigned i = 0; i < pool->n_seats; i++) {
+		struct tree_id id = {
+			.leader = atomic_load(&pool->board->seats[i].pid),
+		};
+
+		if (atomic_load(&pool->board->seats[i].state) == SEAT_LIVE &&
+		    id.leader > 0)
+			(void)tree_kill(&id);
+	}
+}
+
+static void settle_seats(struct reeve_pool *pool)
+{
+	for (unsigned i = 0; i < pool->n_seats; i++) {
+		struct reeve_outcome end = {
+			.kind = REEVE_CRASHED,
+			.error = -EPIPE,
+			.seat = i,
+			.pid = pool->ports[i].pid,
+			.exit = { .state = REEVE_EXIT_UNKNOWN,
+				  .code = REEVE_CODE_UNKNOWN,
+				  .pid = pool->ports[i].pid },
+			.message = "its worker ended together with the pool's "
+				   "keeper, which was killed",
+		};
+
+		engine_port_ended(&pool->engine, i, &end);
+	}
+}
+
+static void clear_board(struct reeve_pool *pool)
+{
+	struct board *b = pool->board;
+
+	memset(b->seats, 0, pool->n_seats * sizeof(b->seats[0]));
+	atomic_store(&b->state, KEEPER_STARTING);
+	atomic_store(&b->n_live, 0);
+	atomic_store(&b->order,
+		     pool->phase == POOL_OPEN || pool->phase == POOL_CLOSING
+			     ? ORDER_RUN
+			     : ORDER_CLOSE);
+	pool->seen_changes = atomic_load(&b->n_changes);
+}
+
+/* Another one, unless they keep dying, or cannot be had. */
+static void replace_keeper(struct reeve_pool *pool)
+{
+	int r = -ECHILD;
+
+	clear_board(pool);
+	if (pool->n_keepers < KEEPERS_MAX || pool->engine.n_done > 0)
+		r = seats_start_keeper(pool);
+	if (r < 0)
+		seats_give_up(pool, -ESHUTDOWN,
+			      "the pool's keeper died, and no other can be "
+			      "started");
+}
+
+void seats_keeper_died(struct reeve_pool *pool)
+{
+	bool is_expected = atomic_load(&pool->board->state) == KEEPER_DONE;
+	bool is_ending = atomic_load(&pool->board->order) != ORDER_RUN;
+	siginfo_t info;
+
+	/* A host that reaps everything may have been faster. */
+	(void)waitid(P_PIDFD, (id_t)pool->keeper_pidfd, &info,
+		     WEXITED | WNOHANG);
+	pool->keeper_pidfd = fd_close(pool->keeper_pidfd);
+	pool->keeper_pid = 0;
+	seats_look(pool);
+	if (!is_expected)
+		end_orphans(pool);
+	settle_seats(pool);
+	if (is_ending || pool->is_broken)
+		pool->phase = POOL_ENDED;
+	else
+		replace_keeper(pool);
+}
+
+/* ---- making and freeing -------------------------------------------------------------- */
+
+static int new_seat(struct reeve_pool *pool, unsigned i)
+{
+	struct keeper_seat *seat = &pool->seats[i];
+	struct channel channel;
+	int r;
+
+	seat->channel_fd = channel_new(&channel, pool->window);
+	if (seat->channel_fd < 0)
+		return seat->channel_fd;
+	seat->channel = channel; /* the keeper's, when it is a copy of us */
+	channel.memory->orders.spin_usec = pool->spin.limit_usec;
+	r = port_init(&pool->ports[i], &channel);
+	if (r < 0) {
+		channel_unmap(&channel);
+		return r;
+	}
+	seat->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (seat->bell_fd < 0)
+		return -errno;
+	/* Edge-triggered: each write is told once, and nothing is ever read. */
+	return watch(pool, seat->bell_fd, EPOLLIN | EPOLLET);
+}
+
+static int new_board(struct reeve_pool *pool)
+{
+	void *p;
+
+	pool->board_size =
+		sizeof(struct board) + pool->n_seats * sizeof(struct seat);
+	pool->board_fd = memfd_create("reeve-board", MFD_CLOEXEC);
+	if (pool->board_fd < 0 ||
+	    ftruncate(pool->board_fd, (off_t)pool->board_size) < 0)
+		return -errno;
+	p = mmap(NULL, pool->board_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 pool->board_fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	pool->board = p;
+	pool->board->n_seats = pool->n_seats;
+	return 0;
+}
+
+int seats_new(struct reeve_pool *pool)
+{
+	int r;
+
+	pool->ports = calloc(pool->n_seats, sizeof(*pool->ports));
+	pool->views = calloc(pool->n_seats, sizeof(*pool->views));
+	pool->seats = calloc(pool->n_seats, sizeof(*pool->seats));
+	if (!pool->ports || !pool->views || !pool->seats)
+		return -ENOMEM;
+	for (unsigned i = 0; i < pool->n_seats; i++)
+		pool->seats[i].channel_fd = pool->seats[i].bell_fd = -1;
+	pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	pool->keeper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pool->owner_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pool->epoll_fd < 0 || pool->keeper_fd < 0 || pool->owner_fd < 0)
+		return -errno;
+	r = watch(pool, pool->owner_fd, EPOLLIN | EPOLLET);
+	if (r == 0)
+		r = new_board(pool);
+	for (unsigned i = 0; i < pool->n_seats && r == 0; i++)
+		r = new_seat(pool, i);
+	return r;
+}
+
+void seats_free(struct reeve_pool *pool)
+{
+	for (unsigned i = 0; i < pool->n_seats && pool->seats; i++) {
+		fd_close(pool->seats[i].channel_fd);
+		fd_close(pool->seats[i].bell_fd);
+		port_done(&pool->ports[i]);
+	}
+	if (pool->board)
+		(void)munmap(pool->board, pool->board_size);
+	pool->board = NULL;
+	fd_close(pool->board_fd);
+	fd_close(pool->keeper_fd);
+	fd_close(pool->owner_fd);
+	fd_close(pool->epoll_fd);
+	fd_close(pool->keeper_pidfd);
+	pool->keeper_fd = pool->owner_fd = pool->epoll_fd = -1;
+	pool->keeper_pidfd = pool->board_fd = -1;
+	free(TAKE(pool->ports));
+	free(TAKE(pool->views));
+	free(TAKE(pool->seats));
+}

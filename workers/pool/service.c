@@ -1,0 +1,327 @@
+/* Doing the pool's work: in calls that wait, in dispatch, or in a thread.
+ *
+ * Waiting goes: look; spin a little; ask the workers to ring (arm); look once
+ * more; sleep in epoll_wait; take the wish back (disarm). How many tasks to sleep
+ * through before the ring is learnt: when many come in a short time, one ring
+ * for many is enough; when they come slowly each one is told. A look at least
+ * every POOL_LOOK_MSEC while something is handed over finds what no ring told.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
+#include "workers/base/sys/clock.h"
+#include "workers/pool/pool.h"
+
+#define POOL_LOOK_MSEC 100
+#define EVENTS_MAX     64
+#define FAST_TASK_USEC 20 /* tasks quicker than that are told in groups */
+
+/* ---- the work ------------------------------------------------------------------ */
+
+/* Everything accepted is done: workers may leave. */
+static void close_if_done(struct reeve_pool *pool)
+{
+	if (pool->phase != POOL_CLOSING || pool->n_tasks > 0 ||
+	    !engine_is_idle(&pool->engine))
+		return;
+	pool->phase = POOL_LEAVING;
+	for (unsigned i = 0; i < pool->n_seats; i++) {
+		struct port *p = &pool->ports[i];
+
+		atomic_store(&p->channel.memory->orders.closing, 1);
+		pool->engine.hooks->wake(&pool->engine, i);
+	}
+	atomic_store(&pool->board->order, ORDER_CLOSE);
+	seats_ring(pool);
+}
+
+size_t pool_work(struct reeve_pool *pool)
+{
+	size_t n;
+
+	if (pool->phase == POOL_ENDED)
+		return 0;
+	seats_look(pool);
+	n = engine_collect(&pool->engine);
+	if (!pool->is_broken && pool->phase != POOL_LEAVING)
+		(void)engine_feed(&pool->engine);
+	close_if_done(pool);
+	return n;
+}
+
+void pool_submitted(struct reeve_pool *pool)
+{
+	if (pool->has_fd_user || pool->is_threaded)
+		pool->engine.bell = MAX(pool->bell, 1u);
+	if (pool->phase == POOL_ENDED)
+		return;
+	seats_look(pool);
+	if (!pool->is_broken && pool->phase != POOL_LEAVING)
+		(void)engine_feed(&pool->engine);
+	close_if_done(pool);
+}
+
+void pool_call_back(struct reeve_pool *pool)
+{
+	struct reeve_result *r;
+
+	if (pool->in_callback)
+		return;
+	while ((r = TAILQ_FIRST(&pool->finished))) {
+		void (*f)(struct reeve_result *, void *) =
+			r->kind == REEVE_DONE ? r->callback : r->error_callback;
+
+		TAILQ_REMOVE(&pool->finished, r, entry);
+		pool->in_callback = true;
+		if (pool->is_threaded)
+			pthread_mutex_unlock(&pool->lock);
+		if (f)
+			f(r, r->userdata);
+		if (pool->is_threaded)
+			pthread_mutex_lock(&pool->lock);
+		pool->in_callback = false;
+		result_release(r);
+	}
+}
+
+/* ---- sleeping -------------------------------------------------------------------- */
+
+static bool is_anything_new(const struct reeve_pool *pool)
+{
+	return engine_is_ready(&pool->engine) ||
+	       atomic_load_explicit(&pool->board->n_changes,
+				    memory_order_acquire) != pool->seen_changes;
+}
+
+static int sleep_msec(const struct reeve_pool *pool, uint64_t now, uint64_t end)
+{
+	int msec = engine_is_idle(&pool->engine) ? -1 : POOL_LOOK_MSEC;
+
+	if (end == REEVE_FOREVER)
+		return msec;
+	if (end <= now)
+		return 0;
+	if (msec < 0 || (end - now) / 1000 < (uint64_t)msec)
+		msec = (int)MIN((end - now + 999) / 1000, (uint64_t)INT_MAX);
+	return msec;
+}
+
+/* Empties the epoll; what rang is seen by looking at everything. */
+static void drain(struct reeve_pool *pool, int msec)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n = epoll_wait(pool->epoll_fd, events, EVENTS_MAX, msec);
+
+	for (int i = 0; i < n; i++)
+		if (events[i].data.fd == pool->keeper_pidfd &&
+		    pool->keeper_pid > 0)
+			seats_keeper_died(pool);
+}
+
+/* From many in a short time to one in a long: how many to sleep through. */
+static void learn_bell(struct reeve_pool *pool, size_t n, uint64_t usec)
+{
+	if (n > 0 && usec / n < FAST_TASK_USEC && n >= pool->bell)
+		pool->bell = MIN(pool->bell * 2, pool->spec.window / 2 + 1);
+	else
+		pool->bell = 1;
+}
+
+static void check_now_and_then(struct reeve_pool *pool, uint64_t now)
+{
+	if (now - pool->last_check_usec < POOL_LOOK_MSEC * USEC_PER_MSEC)
+		return;
+	pool->last_check_usec = now;
+	engine_check(&pool->engine);
+}
+
+/* One round of waiting: until something happened, or end. */
+static void wait_a_round(struct reeve_pool *pool, uint64_t end)
+{
+	uint64_t now, begun;
+	size_t n;
+
+	SPIN_WHILE(&pool->spin, !is_anything_new(pool));
+	if (is_anything_new(pool))
+		return;
+	begun = clock_monotonic_usec();
+	if (engine_arm(&pool->engine, pool->bell) && !is_anything_new(pool))
+		drain(pool, sleep_msec(pool, begun, end));
+	engine_disarm(&pool->engine);
+	now = clock_monotonic_usec();
+	n = pool_work(pool);
+	learn_bell(pool, n, now - begun);
+	check_now_and_then(pool, now);
+}
+
+int pool_may_wait(const struct reeve_pool *pool)
+{
+	bool is_inside = pool->is_threaded
+				 ? pthread_equal(pthread_self(), pool->thread)
+				 : pool->in_callback;
+
+	return is_inside ? -EDEADLK : 0;
+}
+
+static int wait_for_thread(struct reeve_pool *pool, pool_condition *is_over,
+			   const void *arg, uint64_t end)
+{
+	struct timespec ts = {
+		.tv_sec = (time_t)(end / USEC_PER_SEC),
+		.tv_nsec = (long)(end % USEC_PER_SEC) * 1000,
+	};
+	int r = 0;
+
+	if (pthread_equal(pthread_self(), pool->thread))
+		return is_over(arg) ? 0 : -EDEADLK;
+	while (!is_over(arg) && r == 0)
+		r = end == REEVE_FOREVER
+			    ? pthread_cond_wait(&pool->changed, &pool->lock)
+			    : pthread_cond_timedwait(&pool->changed,
+						     &pool->lock, &ts);
+	return is_over(arg) ? 0 : -ETIMEDOUT;
+}
+
+static int wait_and_work(struct reeve_pool *pool, pool_condition *is_over,
+			 const void *arg, uint64_t end)
+{
+	for (;;) {
+		(void)pool_work(pool);
+		pool_call_back(pool);
+		if (is_over(arg))
+			return 0;
+		if (pool->in_callback)
+			return -EDEADLK;
+		if (end != REEVE_FOREVER && clock_monotonic_usec() >= end)
+			return -ETIMEDOUT;
+		wait_a_round(pool, end);
+	}
+}
+
+int pool_wait(struct reeve_pool *pool, pool_condition *is_over, const void *arg,
+	      uint64_t timeout_usec)
+{
+	int r;
+	uint64_t end = timeout_usec == REEVE_FOREVER
+			       ? REEVE_FOREVER
+			       : usec_add(clock_monotonic_usec(), timeout_usec);
+
+	if (pool->is_threaded)
+		return wait_for_thread(pool, is_over, arg, end);
+	r = wait_and_work(pool, is_over, arg, end);
+	if (pool->has_fd_user && pool->phase != POOL_ENDED &&
+	    !engine_arm(&pool->engine, 1))
+		seats_wake_self(pool);
+	return r;
+}
+
+/* ---- in the caller's event loop ----------------------------------------------------- */
+
+int reeve_pool_fd(struct reeve_pool *pool)
+{
+	int r = pool_enter(pool);
+
+	if (r < 0)
+		return r;
+	r = pool->is_threaded ? -ENOTSUP : pool->epoll_fd;
+	pool->has_fd_user = r >= 0;
+	if (r >= 0 && !engine_arm(&pool->engine, 1))
+		seats_wake_self(pool);
+	pool_leave(pool);
+	return r;
+}
+
+int reeve_pool_dispatch(struct reeve_pool *pool)
+{
+	uint64_t before;
+	int r = pool_enter(pool), n;
+
+	if (r < 0)
+		return r;
+	before = pool->n_outcomes;
+	if (!pool->is_threaded && pool->phase != POOL_ENDED) {
+		drain(pool, 0);
+		do {
+			(void)pool_work(pool);
+			pool_call_back(pool);
+		} while (pool->has_fd_user && pool->phase != POOL_ENDED &&
+			 !engine_arm(&pool->engine, 1));
+		check_now_and_then(pool, clock_monotonic_usec());
+	}
+	n = (int)MIN(pool->n_outcomes - before, (uint64_t)INT_MAX);
+	pool_leave(pool);
+	return n;
+}
+
+/* ---- in a thread ---------------------------------------------------------------------- */
+
+static void *serve(void *arg)
+{
+	struct reeve_pool *pool = arg;
+	uint64_t outcomes;
+
+	pthread_mutex_lock(&pool->lock);
+	while (!pool->is_stopping) {
+		outcomes = pool->n_outcomes;
+		(void)pool_work(pool);
+		pool_call_back(pool);
+		if (outcomes != pool->n_outcomes || pool->phase == POOL_ENDED)
+			pthread_cond_broadcast(&pool->changed);
+		if (pool->is_stopping || pool->is_freed ||
+		    pool->phase == POOL_ENDED)
+			break;
+		if (engine_arm(&pool->engine, 1) && !is_anything_new(pool)) {
+			int msec = sleep_msec(pool, 0, REEVE_FOREVER);
+			int fd = pool->epoll_fd;
+			struct epoll_event event = { .data.fd = -1 };
+
+			pthread_mutex_unlock(&pool->lock);
+			(void)epoll_wait(fd, &event, 1, msec);
+			pthread_mutex_lock(&pool->lock);
+			if (event.data.fd == pool->keeper_pidfd)
+				drain(pool, 0);
+		}
+		check_now_and_then(pool, clock_monotonic_usec());
+	}
+	if (pool->is_freed) { /* by one of our callbacks: nobody joins us */
+		(void)pthread_detach(pthread_self());
+		pool->is_threaded = pool->is_freed = false;
+		pthread_mutex_unlock(&pool->lock);
+		(void)reeve_pool_free(pool);
+		return NULL;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+int service_start(struct reeve_pool *pool)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	pool->is_threaded = true;
+	r = pthread_create(&pool->thread, NULL, serve, pool);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r != 0)
+		pool->is_threaded = false;
+	return -r;
+}
+
+void service_stop(struct reeve_pool *pool)
+{
+	if (!pool->is_threaded)
+		return;
+	pool->is_stopping = true;
+	seats_wake_self(pool);
+	pthread_mutex_unlock(&pool->lock);
+	(void)pthread_join(pool->thread, NULL);
+	pthread_mutex_lock(&pool->lock);
+}

@@ -1,0 +1,103 @@
+/* Looking at a pool: what its engine and its board say at this moment. */
+#include <string.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/sys/clock.h"
+#include "workers/pool/pool.h"
+
+static bool is_busy(const struct port *p)
+{
+	uint64_t word;
+
+	if (port_load(p) == 0)
+		return false;
+	word = atomic_load(&channel_slot(&p->channel, p->head)->word);
+	return slot_word_state(word) == SLOT_RUNNING;
+}
+
+/* Items handed over, and how many of them are not begun. */
+static void count_port(const struct port *p, uint64_t *queued,
+		       uint64_t *running)
+{
+	for (uint64_t i = p->head; i != p->tail; i++) {
+		uint64_t word =
+			atomic_load(&channel_slot(&p->channel, i)->word);
+
+		if (slot_word_state(word) == SLOT_RUNNING)
+			*running += 1;
+		else if (slot_word_state(word) == SLOT_QUEUED)
+			*queued += port_piece(p, i)->n_items;
+	}
+}
+
+void reeve_pool_stats(struct reeve_pool *pool,
+		      struct reeve_pool_stats *ret_stats)
+{
+	const struct engine *e = &pool->engine;
+	struct reeve_pool_stats s = { 0 };
+
+	*ret_stats = s;
+	if (pool_enter(pool) < 0)
+		return;
+	s.n_processes = pool->n_processes;
+	s.n_live = atomic_load(&pool->board->n_live);
+	s.n_done = e->n_done;
+	s.n_failed = e->n_failed;
+	s.n_crashed = e->n_crashed;
+	s.n_timeout = e->n_timeout;
+	s.n_cancelled = e->n_cancelled;
+	s.n_started = atomic_load(&pool->board->n_started);
+	s.n_start_failures = atomic_load(&pool->board->n_start_failures);
+	s.n_unseen = pool->n_unseen;
+	s.n_samples = pool->n_samples;
+	s.latency_usec_sum = pool->latency_sum;
+	s.latency_usec_max = pool->latency_max;
+	for (unsigned i = 0; i < pool->n_seats; i++) {
+		s.n_recycled += atomic_load(&pool->board->seats[i].n_recycled);
+		count_port(&pool->ports[i], &s.n_queued, &s.n_running);
+	}
+	s.n_queued += engine_waiting(e);
+	*ret_stats = s;
+	pool_leave(pool);
+}
+
+static void look(struct port *p, const struct seat *seat,
+		 struct reeve_worker_stats *ret)
+{
+	uint64_t running = 0, now = clock_monotonic_usec();
+
+	*ret = (struct reeve_worker_stats){
+		.pid = atomic_load(&seat->pid),
+		.started_usec = atomic_load(&seat->started_usec),
+		.n_tasks = p->n_items,
+		.is_ready = atomic_load(&p->channel.memory->signs.phase) ==
+			    PHASE_READY,
+		.is_busy = is_busy(p),
+	};
+	count_port(p, &ret->n_queued, &running);
+	if (p->looked_head != p->head || !ret->is_busy || p->looked_usec == 0) {
+		p->looked_head = p->head;
+		p->looked_usec = now;
+	}
+	ret->busy_since_usec = ret->is_busy ? p->looked_usec : 0;
+}
+
+size_t reeve_pool_workers(struct reeve_pool *pool,
+			  struct reeve_worker_stats *ret_workers, size_t n)
+{
+	size_t n_found = 0;
+
+	if (pool_enter(pool) < 0)
+		return 0;
+	for (unsigned i = 0; i < pool->n_seats && pool->board; i++) {
+		struct seat *seat = &pool->board->seats[i];
+
+		if (atomic_load(&seat->state) != SEAT_LIVE)
+			continue;
+		if (n_found < n)
+			look(&pool->ports[i], seat, &ret_workers[n_found]);
+		n_found++;
+	}
+	pool_leave(pool);
+	return n_found;
+}
