@@ -321,7 +321,7 @@ static void run_plan(void *arg)
 static void check_plan(const struct spawn_spec *spec, pid_t parent,
 		       const char *expected)
 {
-	struct spawn_plan plan = { .spec = spec, .parent = parent };
+	struct spawn_plan plan = { SPAWN_PLAN, .spec = spec, .parent = parent };
 	struct spawn_failure failure = { 0 };
 	int pipe[2];
 

@@ -34,6 +34,7 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/spawn_child.h"
+#include "workers/base/sys/streams.h"
 
 #define KERNEL_SIGSET_BYTES ((_NSIG - 1) / 8)
 
@@ -136,22 +137,23 @@ static int start_by_clone(struct spawn_plan *plan, struct spawn_child *child)
 	return 0;
 }
 
-/* In the child: waits for the one byte that says "your pidfd is open". */
-static void pass_gate(const int gate[static 2])
+static int start_by_fork(struct spawn_plan *plan, struct spawn_child *child)
 {
-	ssize_t n;
-	char c;
+	pid_t pid;
 
-	(void)close(gate[1]); /* or its end would never be seen */
-	do
-		n = read(gate[0], &c, 1);
-	while (n < 0 && errno == EINTR);
-	if (n != 1)
-		_exit(SPAWN_EXIT_CODE);
-	(void)close(gate[0]);
+	plan->enter_cgroup = plan->spec->cgroup_fd >= 0;
+	plan->has_handlers = true;
+	pid = fork();
+	if (pid == 0)
+		spawn_child_run(plan);
+	if (pid < 0)
+		return -errno;
+	child->pid = pid;
+	child->pidfd = pidfd_open(pid, 0);
+	return child->pidfd < 0 ? -errno : 0;
 }
 
-/* A child that was never told to go on. */
+/* A child that was never told to go on: it still waits at the gate. */
 static void abandon(pid_t pid)
 {
 	siginfo_t info;
@@ -161,48 +163,43 @@ static void abandon(pid_t pid)
 		;
 }
 
-static int start_by_fork(struct spawn_plan *plan, struct spawn_child *child)
+/* Starts by one of the ways, so that the child does nothing before it has a
+ * pidfd and on_birth has been called. */
+static int start_at_gate(struct spawn_plan *plan, struct spawn_child *child,
+			 int (*way)(struct spawn_plan *, struct spawn_child *))
 {
-	int gate[2], r = 0;
-	pid_t pid;
+	const struct spawn_spec *spec = plan->spec;
+	int r;
 
-	plan->enter_cgroup = plan->spec->cgroup_fd >= 0;
-	plan->has_handlers = true;
-	if (pipe2(gate, O_CLOEXEC) < 0)
+	if (pipe2(plan->gate, O_CLOEXEC) < 0)
 		return -errno;
-	pid = fork();
-	if (pid == 0) {
-		pass_gate(gate);
-		spawn_child_run(plan);
-	}
-	if (pid < 0)
-		r = -errno;
-	if (r == 0) { /* no SIGPIPE: gate[0] is open here too */
-		child->pidfd = pidfd_open(pid, 0);
-		r = child->pidfd < 0 ? -errno : fd_write_all(gate[1], "", 1);
-	}
-	fd_close(gate[0]);
-	fd_close(gate[1]);
-	if (r < 0 && pid > 0)
-		abandon(pid);
-	if (r < 0)
-		return r;
-	child->pid = pid;
-	return 0;
+	r = way(plan, child);
+	if (r == 0 && spec->on_birth)
+		r = spec->on_birth(spec->on_birth_userdata, child->pid,
+				   child->pidfd);
+	if (r == 0) /* no SIGPIPE: gate[0] is open here too */
+		r = fd_write_all(plan->gate[1], "", 1);
+	plan->gate[0] = fd_close(plan->gate[0]);
+	plan->gate[1] = fd_close(plan->gate[1]);
+	if (r < 0 && child->pid > 0)
+		abandon(child->pid);
+	return r;
 }
 
 static int start(struct spawn_plan *plan, struct spawn_child *child)
 {
+	const struct spawn_spec *spec = plan->spec;
 	sigset_t old;
 	int r = -ENOSYS;
 
-	if (plan->spec->function) /* or both would write what is buffered */
-		(void)fflush(NULL);
+	if (spec->function) /* or both would write what is buffered */
+		plan->has_threads = streams_flush();
 	block_signals(&old);
-	if (!plan->spec->function)
-		r = start_by_clone(plan, child);
-	if (r == -ENOSYS || r == -EPERM)
-		r = start_by_fork(plan, child);
+	if (!spec->function)
+		r = spec->on_birth ? start_at_gate(plan, child, start_by_clone)
+				   : start_by_clone(plan, child);
+	if (child->pid == 0 && (r == -ENOSYS || r == -EPERM))
+		r = start_at_gate(plan, child, start_by_fork);
 	restore_signals(&old);
 	return r;
 }
@@ -229,6 +226,7 @@ int spawn_start_sibling(const struct spawn_spec *spec, pid_t parent,
 			int report_fd, struct spawn_child *ret_child)
 {
 	struct spawn_plan plan = {
+		SPAWN_PLAN,
 		.spec = spec,
 		.parent = parent,
 		.parent_uid = getuid(),
@@ -254,6 +252,7 @@ int spawn_start_sibling(const struct spawn_spec *spec, pid_t parent,
 int spawn_start(const struct spawn_spec *spec, struct spawn_child *ret_child)
 {
 	struct spawn_plan plan = {
+		SPAWN_PLAN,
 		.spec = spec,
 		.parent = getpid(),
 		.parent_uid = getuid(),

@@ -16,7 +16,9 @@
  *   child does before exec can block, kill or change the caller. C functions
  *   are started by fork(2) (a raw clone would leave glibc's robust-mutex list
  *   pointing at the parent) and wait at a gate until the parent holds their
- *   pidfd.
+ *   pidfd; so does a program when there is an on_birth to be called first.
+ *   Whoever waits there dies with the starting thread.
+ *   What stdio has buffered is written before a function starts; see streams.h.
  *   The child applies, in this order: signals, session, parent-death signal,
  *   cgroup, rlimits, oom score, nice, affinity, fds, umask, [root:] groups,
  *   gid, uid and the check that there is no way back, parent-death signal again
@@ -102,6 +104,8 @@ struct spawn_spec {
 
 	const struct spawn_fd *fds;
 	size_t n_fds;
+	bool keep_fds; /* the caller's others too; for programs, what is not
+			* CLOEXEC */
 
 	const char *directory;
 	int umask;				     /* -1: as the caller */
@@ -120,6 +124,12 @@ struct spawn_spec {
 	/* The caller's word that it ignores no signal but these; NULL: all are
 	 * reset, which costs some 60 system calls. spawn_ignored_signals(). */
 	const sigset_t *ignored;
+
+	/* Called when the child exists and before it does anything: 0, or
+	 * -errno for it to be killed and for spawn_start() to return that. All
+	 * signals are blocked meanwhile. */
+	int (*on_birth)(void *userdata, pid_t pid, int pidfd);
+	void *on_birth_userdata;
 };
 
 #define SPAWN_SPEC .umask = -1, .cgroup_fd = -1

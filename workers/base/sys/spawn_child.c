@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
+#include "workers/base/sys/streams.h"
 
 #define DEFAULT_SEARCH_PATH  "/usr/bin:/bin:/usr/sbin:/sbin"
 #define KERNEL_SIGSET_BYTES  ((_NSIG - 1) / 8)
@@ -51,6 +52,31 @@
 static int result(long r)
 {
 	return r < 0 ? -errno : 0;
+}
+
+/* --- the gate ------------------------------------------------------------ */
+
+/* Waits for the one byte that says "your pidfd is open". Who holds the other
+ * end besides the parent is not known, so its end is not waited for: until we
+ * are through, the parent's death is ours. */
+static void pass_gate(struct spawn_plan *plan)
+{
+	pid_t parent;
+	ssize_t n;
+	char c;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	parent = (pid_t)syscall(SYS_getppid);
+	if (parent != plan->parent && parent != 0)
+		_exit(SPAWN_EXIT_CODE);
+	(void)close(plan->gate[1]);
+	do
+		n = read(plan->gate[0], &c, 1);
+	while (n < 0 && errno == EINTR);
+	if (n != 1)
+		_exit(SPAWN_EXIT_CODE);
+	(void)close(plan->gate[0]);
+	(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 }
 
 /* --- signals, session, parent ------------------------------------------- */
@@ -280,14 +306,14 @@ static int place_fds(struct spawn_plan *plan)
 			r = lift_fd(&from[i], base);
 	if (r == 0 && plan->report_fd < base)
 		r = lift_fd(&plan->report_fd, base);
-	if (r == 0 && !spec->function)
+	if (r == 0 && !spec->function && !spec->keep_fds)
 		r = result(close_range(STDERR_FILENO + 1, ~0U,
 				       CLOSE_RANGE_CLOEXEC));
 	for (size_t i = 0; i < spec->n_fds && r == 0; i++)
 		r = place_fd(from[i], spec->fds[i].to);
 	if (r == 0)
 		r = place_null(wanted);
-	if (r == 0 && spec->function)
+	if (r == 0 && spec->function && !spec->keep_fds)
 		r = close_unwanted(wanted, (unsigned)base,
 				   (unsigned)plan->report_fd);
 	return r;
@@ -487,6 +513,8 @@ void spawn_child_run(struct spawn_plan *plan)
 	const struct spawn_spec *spec = plan->spec;
 	int code;
 
+	if (plan->gate[0] >= 0)
+		pass_gate(plan);
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i].run(plan);
 
@@ -494,6 +522,7 @@ void spawn_child_run(struct spawn_plan *plan)
 			fail(plan, steps[i].stage, -r);
 	}
 	(void)close(plan->report_fd); /* end of file: the function runs */
+	streams_forget(plan->has_threads && !spec->keep_fds);
 	code = spec->function(spec->arg);
 	(void)fflush(NULL);
 	_exit(code & 0xff);

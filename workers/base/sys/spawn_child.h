@@ -1,7 +1,7 @@
 /* The child's side of a start; private to spawn.c and to tests.
  *
- * spawn_child_run() runs between clone and exec, in a copy of a process that may have had other
- * threads: nothing here allocates, locks, or trusts what libc remembers (a raw
+ * spawn_child_run() runs between clone and exec, in a copy of a process that may
+ * have had other threads: nothing here allocates, locks, or trusts what libc remembers (a raw
  * clone leaves glibc's idea of its thread as it was in the parent).
  */
 #pragma once
@@ -20,14 +20,19 @@ struct spawn_plan {
 	pid_t parent;	  /* who has to be the parent still */
 	uid_t parent_uid; /* what credentials must not lead back to */
 	gid_t parent_gid;
+	int gate[2];	   /* a pipe to wait at first; -1: none */
 	bool is_sibling;   /* a child of our parent: spawner.c */
 	bool enter_cgroup; /* it was not born in spec->cgroup_fd */
 	bool has_handlers; /* the parent's: it was not CLONE_CLEAR_SIGHAND */
+	bool has_threads;  /* the parent, as streams_flush() said */
 	int detail;	   /* of the step that failed */
 	char oom_text[SPAWN_OOM_TEXT_MAX]; /* spec->oom_score_adj */
 };
 
-/* Applies the spec and runs the program or the function. A failure is written
+/* What a plan begins with. */
+#define SPAWN_PLAN .gate = { -1, -1 }
+
+/* Waits at the gate, applies the spec and runs the program or the function. A failure is written
  * to report_fd and ends the process with SPAWN_EXIT_CODE. */
 _Noreturn void spawn_child_run(struct spawn_plan *plan);
 
