@@ -244,6 +244,16 @@ demo: deps-demo ## see a fleet come up, fail, recover and stop
 
 programs: $(PROGRAMS)
 
+# As a user's program: the public headers and the built library, nothing else.
+EXAMPLES := $(patsubst workers/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SRC))
+EXAMPLE_CFLAGS = -std=gnu17 $(WARN) $(WERROR) $(CFLAGS) -Iworkers/include $(SAN)
+examples: $(EXAMPLES) ## the programs of workers/examples
+$(BUILD)/examples/%: workers/examples/%.c $(LIB_HEADERS) $(BUILD)/libreeve.so
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(EXAMPLE_CFLAGS) -o $@ $< -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' \
+		-lreeve $(EXAMPLE_LIBS)
+
 # Installs what is missing as root; says what is missing to anybody else.
 deps-%:
 	@packaging/deps $*
@@ -338,7 +348,7 @@ help: ## this list
 FORCE:
 .PHONY: all lib check unit unit-build unit-all variant integration \
 	integration-asan fuzz-replay system fuzz fuzz-run soak bench demo \
-	programs lint format tidy man install uninstall dist clean help FORCE
+	programs examples lint format tidy man install uninstall dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(BUILD)/obj $(BUILD)/tidy -name '*.d' 2>/dev/null)
