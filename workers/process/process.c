@@ -317,7 +317,8 @@ static void tell_error(const struct start *s, int error)
 	char text[128];
 
 	(void)snprintf(text, sizeof(text), "cannot start a process: %s",
-		       strerrordesc_np(error));
+		       error == ETIMEDOUT ? "it was not ready in time"
+					  : strerrordesc_np(error));
 	tell(s, text);
 }
 
