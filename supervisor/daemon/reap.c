@@ -15,8 +15,10 @@
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/log.h"
+#include "workers/base/sys/procstat.h"
 
 #define RETRY_USEC (100 * USEC_PER_MSEC)
+#define LOOKS_MAX  8 /* in a row, while processes come and go under them */
 
 /* ---- with a leaf ------------------------------------------------------- */
 
@@ -96,18 +98,14 @@ static void on_retry(struct timer *t, uint64_t now_usec _unused_)
 	hub_request_turn(&d->hub);
 }
 
-/* Our children that are no worker's leader: the dead are reaped here, the
- * living are counted. */
-static size_t reap_strays(struct daemon *d)
+/* Reaps the dead among our children that are no worker's leader, and counts
+ * the living. Returns how many were dead, or -errno. */
+static int reap_children(struct daemon *d, size_t *ret_n_living)
 {
 	_cleanup_(free_pointer) pid_t *pids = NULL;
 	size_t n_living = 0;
-	int n = tree_children(&pids);
+	int n = tree_children(&pids), n_dead = 0;
 
-	if (n < 0) { /* not known, so not said to be none */
-		retry_later(d);
-		return 1;
-	}
 	for (int i = 0; i < n; i++) {
 		siginfo_t info = { 0 };
 
@@ -115,12 +113,32 @@ static size_t reap_strays(struct daemon *d)
 			continue;
 		if (waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG) < 0)
 			continue;
+		n_dead += info.si_pid != 0;
 		if (pids[i] == d->spawner.pid && info.si_pid != 0)
 			spawner_reset(&d->spawner);
 		else if (pids[i] != d->spawner.pid && info.si_pid == 0)
 			n_living++;
 	}
-	return n_living;
+	*ret_n_living = n_living;
+	return n < 0 ? n : n_dead;
+}
+
+/* Who was dead may have left us a child after we had asked for them: only
+ * when all that were asked for live is nobody missing. */
+static size_t reap_strays(struct daemon *d)
+{
+	size_t n_living = 0;
+
+	for (int i = 0; i < LOOKS_MAX; i++) {
+		int n_dead = reap_children(d, &n_living);
+
+		if (n_dead == 0)
+			return n_living;
+		if (n_dead < 0)
+			break;
+	}
+	retry_later(d); /* not known, so not said to be none */
+	return MAX(n_living, (size_t)1);
 }
 
 static void tell_gone(struct worker *w)
@@ -134,32 +152,95 @@ static void tell_gone(struct worker *w)
 	worker_tell(w, EVENT_GONE);
 }
 
-/* Live orphans exist: are they of a tree whose leader is dead? */
-static void settle_trees(struct daemon *d)
+/* Whose are those that were seen? Returns 0 or -errno. */
+static int judge_seen(struct daemon *d, const struct tree_snapshot *snapshot)
 {
-	struct tree_snapshot snapshot;
-	struct worker *w, *next;
-	bool *member;
+	_cleanup_(free_pointer) bool *member =
+		calloc(snapshot->n_processes + 1, sizeof(*member));
+	struct worker *w;
 
-	if (tree_snapshot_take(&snapshot) < 0) { /* no memory, no fd */
-		retry_later(d);
-		return;
-	}
-	member = calloc(snapshot.n_processes + 1, sizeof(*member));
-	for (w = LIST_FIRST(&d->reaper.lingering); w && member; w = next) {
+	if (!member)
+		return -ENOMEM;
+	LIST_FOREACH(w, &d->reaper.lingering, linger_entry)
+	{
 		struct tree_id id = worker_tree_id(w);
 
+		w->has_rest = tree_members(snapshot, &id, member) > 0;
+	}
+	return 0;
+}
+
+static void judge_newcomer(struct daemon *d, pid_t pid)
+{
+	struct worker *w;
+
+	LIST_FOREACH(w, &d->reaper.lingering, linger_entry)
+	{
+		struct tree_id id = worker_tree_id(w);
+
+		if (!w->has_rest && tree_has_pid(&id, pid) != 0)
+			w->has_rest = true;
+	}
+}
+
+/* A snapshot is not a moment: a process that was listed may fork and die before
+ * it is looked at, and its child, which was not listed, lives on. But that one
+ * is our child then, as we are the subreaper, and so is whoever comes by it.
+ * Returns 1 when all of those could be judged, 0 when one has died meanwhile,
+ * and may have left the next one, or -errno. */
+static int judge_newcomers(struct daemon *d,
+			   const struct tree_snapshot *snapshot)
+{
+	_cleanup_(free_pointer) pid_t *pids = NULL;
+	int n = tree_children(&pids);
+	bool is_certain = true;
+
+	for (int i = 0; i < n; i++) {
+		struct tree_process p;
+
+		if (tree_snapshot_find(snapshot, pids[i]))
+			continue;
+		judge_newcomer(d, pids[i]);
+		if (procstat_read(pids[i], &p) < 0 || procstat_is_dead(&p))
+			is_certain = false;
+	}
+	return n < 0 ? n : is_certain;
+}
+
+static int judge_all(struct daemon *d)
+{
+	struct tree_snapshot snapshot;
+	int r = tree_snapshot_take(&snapshot);
+
+	if (r < 0)
+		return r;
+	r = judge_seen(d, &snapshot);
+	if (r == 0)
+		r = judge_newcomers(d, &snapshot);
+	tree_snapshot_done(&snapshot);
+	return r;
+}
+
+/* Live orphans exist: are they of a tree whose leader is dead? While they come
+ * and go faster than we look, nobody is gone, and all are to be ended. */
+static void settle_trees(struct daemon *d)
+{
+	struct worker *w, *next;
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < LOOKS_MAX; i++)
+		r = judge_all(d);
+	if (r <= 0) /* no memory, no fd; or they move */
+		retry_later(d);
+	if (r < 0)
+		return;
+	for (w = LIST_FIRST(&d->reaper.lingering); w; w = next) {
 		next = LIST_NEXT(w, linger_entry);
-		memset(member, 0, snapshot.n_processes * sizeof(*member));
-		if (tree_members(&snapshot, &id, member) == 0)
+		if (r > 0 && !w->has_rest)
 			tell_gone(w);
 		else if (!w->leader_told)
 			w->leader_told = worker_tell(w, EVENT_LEADER_EXIT);
 	}
-	if (!member)
-		retry_later(d);
-	free(member);
-	tree_snapshot_done(&snapshot);
 }
 
 void reap_settle(struct daemon *d)

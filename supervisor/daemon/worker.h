@@ -65,6 +65,7 @@ struct worker {
 	bool leader_is_foreign; /* a MAINPID that is no child of ours */
 	bool leader_told;	/* LEADER_EXIT was, once per run */
 	bool is_lingering;	/* in the reaper's list */
+	bool has_rest;		/* then: as the last look at its tree saw it */
 	LIST_ENTRY(worker) linger_entry;
 	struct worker *pid_next; /* chain of the fleet's pid table */
 

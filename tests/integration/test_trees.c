@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/lib/actor.h"
+#include "tests/lib/process.h"
 #include "tests/lib/rig.h"
 #include "tests/lib/unit.h"
 
@@ -241,10 +242,44 @@ START_TEST(test_storm)
 }
 END_TEST
 
+/* Who is listed in /proc forks and dies before it is looked at: its child was
+ * not listed, and is seen all the same. The delay is between the two. */
+START_TEST(test_orphan_that_is_born_during_a_look)
+{
+	struct rig *r = rig_start(flags_of[_i], "[worker:none]\n"
+						"command = /bin/true\n"
+						"autostart = false\n");
+	char mark[300];
+	pid_t strace;
+
+	rig_write_config(r,
+			 "[worker:a]\nenvironment = RIG=\"%s\"\n"
+			 "command = %s fork { pause 500 daemon { setsid wait "
+			 "} exit 0 } exit 0\nautostart = false\n"
+			 "autorestart = false\nstartsecs = 0\n"
+			 "stopwaitsecs = 0\n",
+			 rig_dir(r), actor());
+	snprintf(mark, sizeof(mark), "RIG=%s", rig_dir(r));
+	ck_assert_int_eq(rig_reeve(r, NULL, NULL, "reload", NULL), 0);
+	strace =
+		inject_begin(rig_daemon_pid(r), "getdents64:delay_exit=200000");
+	if (strace > 0) {
+		ck_assert_int_eq(rig_reeve(r, NULL, NULL, "start", "--no-wait",
+					   "a", NULL),
+				 0);
+		rig_wait_log(r, "worker=a state=EXITED");
+		ck_assert_uint_eq(process_count_marked(mark), 0);
+		inject_end(strace);
+	}
+	ck_assert_int_eq(rig_stop(r), 0);
+}
+END_TEST
+
 UNIT_LOOP_MAIN("trees", EACH_GUARANTEE, test_stop_ends_the_tree,
 	       test_crash_ends_the_tree_before_the_restart,
 	       test_shutdown_ends_the_tree, test_quick_shutdown, test_fork_bomb,
 	       test_stopped_worker_stops,
 	       test_killasgroup_off_leaves_the_rest_until_the_end,
 	       test_two_trees_are_told_apart, test_leftovers_of_a_killed_reeved,
-	       test_orphan_without_a_mark_is_ended_at_the_end, test_storm)
+	       test_orphan_without_a_mark_is_ended_at_the_end, test_storm,
+	       test_orphan_that_is_born_during_a_look)
