@@ -300,12 +300,16 @@ static void write_large_config(struct rig *r)
 /* Its heap cannot grow: clients may be turned away, but no worker is lost. */
 START_TEST(test_no_memory)
 {
-	struct rig *r = rig_start(0,
-				  "[worker:a]\nautorestart = true\n"
-				  "rlimit_data = unlimited\n" WAITER,
-				  actor());
+	struct rig *r;
 	pid_t a;
 
+	/* A sanitizer's malloc ends the program, unless it is told not to. */
+	ck_assert_int_eq(
+		setenv("ASAN_OPTIONS", "allocator_may_return_null=1", 1), 0);
+	r = rig_start(0,
+		      "[worker:a]\nautorestart = true\n"
+		      "rlimit_data = unlimited\n" WAITER,
+		      actor());
 	rig_wait(r, "a", "RUNNING");
 	a = rig_pid(r, "a");
 	write_large_config(r);

@@ -261,6 +261,8 @@ START_TEST(test_log_limits_take_effect)
 		"[worker:a]\ncommand = %s %s wait\nstartsecs = 0\n"
 		"numprocs = 2\nstdout_logfile = %s/shared.log\n"
 		"stdout_logfile_maxbytes = %s\nstdout_logfile_backups = 3\n";
+	static const char *const newer[] = { "shared.log", "shared.log.1",
+					     "shared.log.2" };
 	const char *loop = "fork { pause 20 flood 800 loop }";
 	struct rig *r = rig_start(
 		0, "[worker:first]\nautostart = false\n" WAITER, actor());
@@ -274,10 +276,15 @@ START_TEST(test_log_limits_take_effect)
 	pid = rig_pid(r, "a:0");
 	rig_write_config(r, ini, actor(), loop, rig_dir(r), "2KB");
 	free(rig_reload(r));
-	rig_wait_file(rig_path(r, "shared.log.2"), "xxx");
-	ck_assert_int_eq(stat(rig_path(r, "shared.log.2"), &st), 0);
-	ck_assert_int_le(st.st_size, 2048);
+	/* the oldest is what was written before, however much that was */
+	rig_wait_file(rig_path(r, "shared.log.3"), "xxx");
 	ck_assert_int_eq(rig_pid(r, "a:0"), pid);
+	/* nothing is renamed any more */
+	ck_assert_int_eq(rig_reeve(r, NULL, NULL, "stop", "a:*", NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(newer); i++) {
+		ck_assert_int_eq(stat(rig_path(r, newer[i]), &st), 0);
+		ck_assert_int_le(st.st_size, 2048);
+	}
 	ck_assert_int_eq(rig_stop(r), 0);
 }
 END_TEST
