@@ -274,6 +274,12 @@ void control_sweep(struct daemon *d)
 	}
 }
 
+void control_answered(struct client *c, int r)
+{
+	if (r < 0)
+		client_drop(c, "its answer could not be sent");
+}
+
 void control_state_changed(struct worker *w, enum worker_state from)
 {
 	struct client *c;

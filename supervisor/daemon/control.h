@@ -71,6 +71,11 @@ void control_done(struct daemon *d);
 /* May this client use a verb of that access? */
 bool control_may(const struct client *c, enum verb_access access);
 
+/* Said after each answer that is given later than its request came: r is what
+ * sending it returned. A client that waits for one that could not be sent, for
+ * want of memory, is dropped: it is told so by the end of its connection. */
+void control_answered(struct client *c, int r);
+
 /* Tells all clients of a change of state; drops those that do not read. */
 void control_state_changed(struct worker *w, enum worker_state from);
 

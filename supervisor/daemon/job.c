@@ -66,9 +66,10 @@ static void job_finish(struct job *job)
 	if (r >= 0)
 		r = append_items(reply, job);
 	if (r >= 0)
-		(void)sd_bus_send(NULL, reply, NULL);
-	else
-		(void)sd_bus_reply_method_errno(job->request, r, NULL);
+		r = sd_bus_send(NULL, reply, NULL);
+	if (r < 0)
+		r = sd_bus_reply_method_errno(job->request, r, NULL);
+	control_answered(job->client, r);
 	sd_bus_message_unref(reply);
 	job_free(job);
 }

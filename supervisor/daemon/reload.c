@@ -84,7 +84,8 @@ static void tell_error(struct reload *rl, const char *name, const char *text)
 	if (!rl->request)
 		return;
 	(void)sd_bus_error_set(&error, name, text);
-	(void)sd_bus_reply_method_error(rl->request, &error);
+	control_answered(rl->client,
+			 sd_bus_reply_method_error(rl->request, &error));
 	sd_bus_error_free(&error);
 }
 
@@ -179,7 +180,8 @@ static void tell_plan(struct reload *rl, const struct reload_plan *plan,
 	if (r >= 0)
 		r = sd_bus_send(NULL, reply, NULL);
 	if (r < 0)
-		(void)sd_bus_reply_method_errno(rl->request, r, NULL);
+		r = sd_bus_reply_method_errno(rl->request, r, NULL);
+	control_answered(rl->client, r);
 	sd_bus_message_unref(reply);
 }
 
