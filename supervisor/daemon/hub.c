@@ -24,6 +24,7 @@ static int on_set_ready(sd_event_source *source _unused_, int fd,
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	set->n_batch = n;
+	set->hub->n_looks++;
 	for (int i = 0; i < n; i++) {
 		struct watch *w = set->batch[i].data.ptr;
 
@@ -56,6 +57,7 @@ static int on_time_source(sd_event_source *source _unused_,
 	struct hub *h = userdata;
 	uint64_t now = clock_monotonic_usec();
 
+	h->n_looks++;
 	for (int i = 0; i < TIMERS_PER_DISPATCH; i++) {
 		struct heap_node *first = heap_first(&h->timers);
 		struct timer *t;

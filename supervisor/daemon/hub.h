@@ -57,6 +57,7 @@ struct hub {
 		struct epoll_event batch[HUB_BATCH];
 		int n_batch; /* 0 outside of a dispatch */
 	} sets[HUB_CLASSES];
+	uint64_t n_looks; /* at what is ready, and at the clock */
 	struct heap timers;
 	sd_event_source *time_source;
 	uint64_t armed_usec;

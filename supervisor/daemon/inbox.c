@@ -2,6 +2,7 @@
 #include "supervisor/daemon/inbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +17,9 @@
 #include "workers/base/sys/log.h"
 #include "workers/base/sys/procstat.h"
 
-#define MESSAGES_PER_DISPATCH 64
-#define CGROUP_FILE_MAX	      16384
-#define ANCESTORS_MAX	      1000
+#define CGROUP_FILE_MAX 16384
+#define ANCESTORS_MAX	1000
+#define QUEUE_MAX_FILE	"/proc/sys/net/unix/max_dgram_qlen"
 
 /* ---- whose process is it? ------------------------------------------------ */
 
@@ -207,16 +208,17 @@ static void take_datagram(struct inbox *in, const struct notify_datagram *dg)
 	take_message(w, &message);
 }
 
-/* Up to a batch. True: the socket has run dry. */
-static bool take_batch(struct inbox *in)
+/* Up to max. True: the socket has run dry. */
+static bool take_batch(struct inbox *in, unsigned max)
 {
 	static struct notify_datagram dg; /* 4 KiB: not on the stack */
 
-	for (int i = 0; i < MESSAGES_PER_DISPATCH; i++) {
+	for (unsigned i = 0; i < max; i++) {
 		int r = notify_socket_receive(in->fd, &dg);
 
 		if (r == -EAGAIN)
 			return true;
+		in->n_urgent++;
 		if (r < 0)
 			in->n_refused++;
 		else
@@ -239,7 +241,9 @@ static void on_datagram(struct watch *watch, uint32_t revents _unused_)
 {
 	struct inbox *in = container_of(watch, struct inbox, watch);
 
-	if (!take_batch(in))
+	if (in->n_urgent < INBOX_URGENT_MAX)
+		(void)take_batch(in, INBOX_URGENT_MAX - in->n_urgent);
+	if (in->n_urgent >= INBOX_URGENT_MAX)
 		change_watch(in, &in->watch, &in->flood);
 }
 
@@ -247,8 +251,33 @@ static void on_flood(struct watch *watch, uint32_t revents _unused_)
 {
 	struct inbox *in = container_of(watch, struct inbox, flood);
 
-	if (take_batch(in))
-		change_watch(in, &in->flood, &in->watch);
+	if (!take_batch(in, INBOX_URGENT_MAX))
+		return;
+	in->n_urgent = 0;
+	change_watch(in, &in->flood, &in->watch);
+}
+
+/* What a message tells of was before the death of who sent it, and stands
+ * before it in the queue; what is sent from now on is behind. */
+void inbox_catch_up(struct daemon *d)
+{
+	struct inbox *in = &d->inbox;
+
+	if (!in->daemon || in->caught_up == d->hub.n_looks)
+		return;
+	in->caught_up = d->hub.n_looks;
+	(void)take_batch(in, in->queue_max);
+}
+
+/* The kernel's limit for sockets that are made now; one more gets in. */
+static unsigned read_queue_max(void)
+{
+	_cleanup_(free_pointer) char *text = NULL;
+	uint64_t n = INBOX_CATCH_UP_MAX;
+
+	if (fd_read_file(AT_FDCWD, QUEUE_MAX_FILE, 64, &text, NULL) == 0)
+		n = strtoull(text, NULL, 10) + 1;
+	return (unsigned)MIN(n, (uint64_t)INBOX_CATCH_UP_MAX);
 }
 
 int inbox_init(struct daemon *d, const char *path)
@@ -259,6 +288,8 @@ int inbox_init(struct daemon *d, const char *path)
 	*in = (struct inbox){
 		.daemon = d,
 		.fd = fd,
+		.queue_max = read_queue_max(),
+		.caught_up = UINT64_MAX, /* never */
 		.watch = { fd, HUB_URGENT, on_datagram },
 		.flood = { -1, HUB_BULK, on_flood },
 	};

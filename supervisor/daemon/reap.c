@@ -49,8 +49,11 @@ void reap_leader(struct worker *w)
 	struct daemon *d = w->daemon;
 	struct lifecycle_exit *e = &w->fact.exit;
 	bool keep = !w->leaf_name && w->settings->killasgroup;
-	int fd = w->pidfd.fd, r;
+	int fd, r;
 
+	/* Its last words count: READY, or that another is the leader now. */
+	inbox_catch_up(d);
+	fd = w->pidfd.fd;
 	r = spawn_wait(fd, keep, &e->code, &e->core, NULL);
 	if (r == 0)
 		return;

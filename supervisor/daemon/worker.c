@@ -20,13 +20,21 @@
 
 static void on_deadline(struct timer *t, uint64_t now_usec _unused_)
 {
-	worker_tell(container_of(t, struct worker, deadline), EVENT_TIMEOUT);
+	struct worker *w = container_of(t, struct worker, deadline);
+
+	/* READY and EXTEND that were sent in time come first. */
+	inbox_catch_up(w->daemon);
+	worker_tell(w, EVENT_TIMEOUT);
 }
 
 static void on_watchdog(struct timer *t, uint64_t now_usec _unused_)
 {
 	struct worker *w = container_of(t, struct worker, watchdog);
 
+	/* A heartbeat may be waiting behind what others have sent. */
+	inbox_catch_up(w->daemon);
+	if (w->watchdog_usec == 0 || heap_contains(&t->node))
+		return;
 	log_error("worker=%s pid=%d no WATCHDOG=1 for %.3gs: ending it",
 		  w->name, (int)w->pid,
 		  (double)w->watchdog_usec / USEC_PER_SEC);
