@@ -156,6 +156,50 @@ START_TEST(test_failures_are_told)
 END_TEST
 
 /* More than a message holds is started directly: exactly at the limit. */
+/* Does pid hold what fd is one end of? */
+static bool holds(pid_t pid, int fd)
+{
+	char path[64], link[64], own[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, own, sizeof(own));
+	ck_assert_int_gt(n, 0);
+	for (int i = 0; i < 32; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, i);
+		if (readlink(path, link, sizeof(link)) == n &&
+		    memcmp(link, own, (size_t)n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Who sees the process end finds the report pipe at its end: the spawner has
+ * let go of it before it answers. */
+START_TEST(test_report_ends_with_the_process)
+{
+	const struct spawn_spec spec = { SPAWN_SPEC, .argv = SHELL(":") };
+	struct spawn_child child;
+	int code;
+	bool core;
+
+	ck_assert_int_eq(spawner_open(&spawner), 0);
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(spawner_spawn(&spawner, &spec, &child), 0);
+		ck_assert(!holds(spawner.pid, child.report_fd));
+		ck_assert_int_eq(
+			poll(&(struct pollfd){ child.pidfd, POLLIN, 0 }, 1,
+			     10000),
+			1);
+		ck_assert_int_eq(
+			spawn_wait(child.pidfd, false, &code, &core, NULL), 1);
+		close(child.pidfd);
+		close(child.report_fd);
+	}
+	spawner_close(&spawner);
+}
+END_TEST
+
 START_TEST(test_large_environments)
 {
 	struct spawn_spec spec = { SPAWN_SPEC, .argv = SHELL("echo ${#A}") };
@@ -271,6 +315,7 @@ START_TEST(test_switched_off)
 END_TEST
 
 UNIT_MAIN("spawner", test_it_is_our_child, test_whole_spec, test_credentials,
-	  test_failures_are_told, test_large_environments,
-	  test_killed_spawner_is_replaced, test_silent_spawner_is_replaced,
-	  test_children_outlive_the_spawner, test_switched_off)
+	  test_failures_are_told, test_report_ends_with_the_process,
+	  test_large_environments, test_killed_spawner_is_replaced,
+	  test_silent_spawner_is_replaced, test_children_outlive_the_spawner,
+	  test_switched_off)

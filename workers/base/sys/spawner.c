@@ -224,7 +224,10 @@ static int unpack(struct request *rq, size_t len, const int *fds,
 	return 0;
 }
 
-static void serve(pid_t owner, char *message, size_t len, const int *fds)
+/* Takes the fds. They are closed before the answer: whoever sees the new
+ * process end has to find its report pipe at the end, too. */
+static void serve(pid_t owner, char *message, size_t len, int *fds,
+		  size_t n_fds)
 {
 	struct request *rq = (struct request *)(void *)message;
 	struct spawn_child child = { .pidfd = -1 };
@@ -239,6 +242,8 @@ static void serve(pid_t owner, char *message, size_t len, const int *fds)
 		free(u.words);
 	}
 	answer.pid = child.pid;
+	for (size_t i = 0; i < n_fds; i++)
+		fd_close(fds[i]);
 	(void)send_with_fds(SPAWNER_FD, &answer, sizeof(answer), &child.pidfd,
 			    answer.error == 0 ? 1 : 0);
 	fd_close(child.pidfd);
@@ -258,9 +263,7 @@ static int run_spawner(void *arg _unused_)
 	while ((n = receive_with_fds(SPAWNER_FD, message, SPAWNER_MESSAGE_MAX,
 				     fds, &n_fds)) > 0) {
 		message[n] = '\0';
-		serve(owner, message, (size_t)n, fds);
-		for (size_t i = 0; i < n_fds; i++)
-			fd_close(fds[i]);
+		serve(owner, message, (size_t)n, fds, n_fds);
 	}
 	free(message);
 	return n < 0;
