@@ -403,12 +403,12 @@ void control_done(struct daemon *d)
 	struct control *ctl = &d->control;
 	struct client *c;
 
+	/* Last words, without waiting for a client that does not read. */
 	LIST_FOREACH(c, &ctl->clients, entry)
-	{
-		/* Last words, without waiting for a client that does not read. */
-		(void)sd_bus_process(c->bus, NULL);
-		client_drop(c, NULL);
-	}
+	(void)sd_bus_process(c->bus, NULL);
+	job_end_all(d);
+	LIST_FOREACH(c, &ctl->clients, entry)
+	client_drop(c, NULL);
 	control_sweep(d);
 	hub_disarm(&d->hub, &ctl->pause);
 	ctl->listener = sd_event_source_disable_unref(ctl->listener);

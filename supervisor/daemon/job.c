@@ -111,6 +111,8 @@ static void look_down_item(struct job_item *item, const struct worker *w)
 
 static void look_at_item(struct job_item *item, const struct worker *w)
 {
+	if (item->event != 0)
+		return;
 	if (item->job->verb == VERB_WAIT) {
 		if (w->life.state == item->job->state)
 			item_settle(item, RESULT_DONE, NULL);
@@ -118,6 +120,19 @@ static void look_at_item(struct job_item *item, const struct worker *w)
 		look_down_item(item, w);
 	} else {
 		look_up_item(item, w);
+	}
+}
+
+void job_worker_feeds(struct worker *w, uint32_t number)
+{
+	struct job_item *item;
+
+	LIST_FOREACH(item, &w->items, entry)
+	{
+		if (item->event != number)
+			continue;
+		item->event = 0;
+		item->starts = w->life.starts;
 	}
 }
 
@@ -158,6 +173,18 @@ void job_client_gone(struct client *client)
 		next = LIST_NEXT(job, entry);
 		if (job->client == client)
 			job_free(job);
+	}
+}
+
+void job_end_all(struct daemon *d)
+{
+	while (!LIST_EMPTY(&d->control.jobs)) {
+		struct job *job = LIST_FIRST(&d->control.jobs);
+
+		(void)sd_bus_reply_method_errorf(job->request,
+						 REEVE_ERROR_STOPPING,
+						 "reeved is stopping");
+		job_free(job);
 	}
 }
 
@@ -270,6 +297,8 @@ static void begin_item(struct job_item *item, uint32_t flags)
 		else if (!worker_tell(w, event))
 			item_settle(item, RESULT_FAILED,
 				    "too many requests for it at once");
+		else
+			item->event = w->n_told;
 	}
 	if (item->worker && (flags & VERB_NO_WAIT))
 		item_settle(item, RESULT_ACCEPTED, NULL);

@@ -2,8 +2,9 @@
  *
  * A job holds its D-Bus request until every worker has come to rest, then
  * answers it with one row per worker and is gone. It looks at a worker only
- * when that changes state, so waiting costs nothing. A client that leaves
- * takes its jobs along; what they began goes on.
+ * when that changes state or was told something, so waiting costs nothing; and
+ * from the moment on at which the worker was fed what the job told it. A
+ * client that leaves takes its jobs along; what they began goes on.
  */
 #pragma once
 
@@ -30,7 +31,8 @@ struct job_item {
 	LIST_ENTRY(job_item) entry; /* of the worker's items */
 	struct job *job;
 	struct worker *worker; /* NULL: settled */
-	uint64_t starts;       /* of the worker, when the job began */
+	uint32_t event;	       /* told, not fed yet; 0: nothing is waited for */
+	uint64_t starts;       /* of the worker, when the event was fed */
 	char *name;
 	const char *result; /* RESULT_..., NULL: not yet */
 	char *sentence;
@@ -61,9 +63,16 @@ int job_begin_wait(struct client *client, sd_bus_message *request,
 		   enum worker_state state, uint64_t timeout_usec,
 		   struct worker **workers, size_t n_workers);
 
-/* A worker changed its state, or is about to be freed. */
+/* The event of that number (worker.h: n_told) is about to be fed: what a
+ * worker was or did before was not meant by those who told it. */
+void job_worker_feeds(struct worker *w, uint32_t number);
+
+/* A worker changed its state, has taken all events, or is about to be freed. */
 void job_worker_changed(struct worker *w);
 void job_worker_leaves(struct worker *w);
 
 /* Drops the jobs of a client that is gone. */
 void job_client_gone(struct client *client);
+
+/* reeved ends: answers all that are still open, with REEVE_ERROR_STOPPING. */
+void job_end_all(struct daemon *d);

@@ -144,6 +144,7 @@ bool worker_tell(struct worker *w, enum worker_event event)
 		return true; /* pending already: its fact was renewed */
 	reeve_assert(w->n_pending < WORKER_PENDING_MAX);
 	w->pending[w->n_pending++] = (uint8_t)event;
+	w->n_told++;
 	if (!w->is_queued) {
 		w->is_queued = true;
 		STAILQ_INSERT_TAIL(&w->daemon->fleet.queue, w, queue_entry);
@@ -378,6 +379,7 @@ void worker_handle(struct worker *w)
 {
 	uint8_t events[WORKER_PENDING_MAX];
 	size_t n = w->n_pending;
+	uint32_t first = w->n_told - (uint32_t)n + 1;
 	bool gone = false;
 
 	memcpy(events, w->pending, n);
@@ -387,8 +389,11 @@ void worker_handle(struct worker *w)
 		if (gone && events[i] > EVENT_RECYCLE)
 			continue;
 		gone = gone || events[i] == EVENT_GONE;
+		job_worker_feeds(w, first + (uint32_t)i);
 		feed(w, events[i]);
 	}
 	if (!w->life.has_process)
 		take_next_settings(w);
+	/* What changed nothing, as START of one that runs, is done, too. */
+	job_worker_changed(w);
 }

@@ -44,6 +44,7 @@ struct worker {
 	struct lifecycle life;
 	uint8_t pending[WORKER_PENDING_MAX]; /* enum worker_event */
 	uint8_t n_pending;
+	uint32_t n_told; /* in all: the number of the last one pending */
 	bool is_queued;
 	STAILQ_ENTRY(worker) queue_entry;
 	struct lifecycle_fact
