@@ -272,13 +272,21 @@ static void submit(struct reeve_pool *pool, struct reeve_result *r)
 	pool_submitted(pool);
 }
 
-/* For apply(): the caller has the reference, and needs the pool only until it
- * returns. */
-static int apply(struct reeve_pool *pool, struct reeve_result *r,
+/* The caller's own buffers are the task's: nothing is copied twice. */
+static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 		 size_t *ret_size, struct reeve_outcome *ret_outcome)
 {
+	struct reeve_result *r = result_new(pool);
 	int error;
 
+	if (!r)
+		return -ENOMEM;
+	r->refs++; /* ours, and the pool's */
+	r->job.function = task->job.function;
+	r->input = task->input;
+	r->size = task->size;
+	r->output = task->output;
+	r->output_room = task->output_room;
 	submit(pool, r);
 	(void)pool_wait(pool, result_is_over, r, REEVE_FOREVER);
 	if (ret_size && r->kind == REEVE_DONE)
@@ -287,6 +295,7 @@ static int apply(struct reeve_pool *pool, struct reeve_result *r,
 	if (ret_outcome)
 		reeve_result_outcome(r, ret_outcome);
 	error = outcome_error(r->kind, r->status);
+	result_release(r);
 	return error;
 }
 
@@ -295,31 +304,23 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 		     size_t output_size, size_t *ret_size,
 		     struct reeve_outcome *ret_outcome)
 {
-	struct reeve_result *r = NULL;
-	uint64_t function;
+	struct reeve_result task = {
+		.input = (void *)(uintptr_t)input,
+		.size = size,
+		.output = output,
+		.output_room = output_size,
+	};
 	int error = pool_enter(pool);
 
 	if (ret_outcome)
 		ret_outcome->kind = REEVE_PENDING;
 	if (error < 0)
 		return error;
-	error = check_task(pool, fn, input, size, &function);
+	error = check_task(pool, fn, input, size, &task.job.function);
 	if (error == 0)
 		error = pool_may_wait(pool);
-	if (error == 0 && !(r = result_new(pool)))
-		error = -ENOMEM;
-	if (error < 0) {
-		pool_leave(pool);
-		return error;
-	}
-	r->refs++; /* ours, and the pool's */
-	r->job.function = function;
-	r->input = (void *)(uintptr_t)input;
-	r->size = size;
-	r->output = output;
-	r->output_room = output_size;
-	error = apply(pool, r, ret_size, ret_outcome);
-	result_release(r);
+	if (error == 0)
+		error = apply(pool, &task, ret_size, ret_outcome);
 	pool_leave(pool);
 	return error;
 }
