@@ -92,7 +92,13 @@ struct board {
 	_Atomic uint32_t n_live;
 	_Atomic uint64_t n_changes; /* one more with each change of a seat */
 	_Atomic uint64_t n_started, n_start_failures;
-	char message[BOARD_MESSAGE_MAX]; /* why FATAL; stable once it is */
+	/* With a task timeout: the keeper sees nothing to be run and watches no
+	 * deadlines. Who publishes then sets it to 0 and rings keeper_fd; with
+	 * a full fence between publishing and looking at it. */
+	_Atomic uint32_t is_dozing;
+	/* Why FATAL; stable once it is. Before: of the last start that failed,
+	 * always ended by a NUL, perhaps while it is being written. */
+	char message[BOARD_MESSAGE_MAX];
 	uint32_t n_seats;
 	struct seat seats[];
 };

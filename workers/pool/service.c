@@ -41,6 +41,22 @@ static void close_if_done(struct reeve_pool *pool)
 	seats_ring(pool);
 }
 
+/* Hands out what there is. A keeper that watches deadlines dozes while there is
+ * nothing to be run. */
+static void feed(struct reeve_pool *pool)
+{
+	if (pool->is_broken || pool->phase == POOL_LEAVING ||
+	    pool->phase == POOL_ENDED || engine_feed(&pool->engine) == 0)
+		return;
+	if (pool->spec.task_timeout_usec == 0)
+		return;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&pool->board->is_dozing,
+				 memory_order_relaxed) &&
+	    atomic_exchange(&pool->board->is_dozing, 0))
+		seats_ring(pool);
+}
+
 size_t pool_work(struct reeve_pool *pool)
 {
 	size_t n;
@@ -49,8 +65,7 @@ size_t pool_work(struct reeve_pool *pool)
 		return 0;
 	seats_look(pool);
 	n = engine_collect(&pool->engine);
-	if (!pool->is_broken && pool->phase != POOL_LEAVING)
-		(void)engine_feed(&pool->engine);
+	feed(pool);
 	close_if_done(pool);
 	return n;
 }
@@ -62,8 +77,7 @@ void pool_submitted(struct reeve_pool *pool)
 	if (pool->phase == POOL_ENDED)
 		return;
 	seats_look(pool);
-	if (!pool->is_broken && pool->phase != POOL_LEAVING)
-		(void)engine_feed(&pool->engine);
+	feed(pool);
 	close_if_done(pool);
 }
 

@@ -422,6 +422,7 @@ static bool parse_fds(const char *text, int *fds, size_t n)
 int reeve_pool_setup(const struct reeve_function *table)
 {
 	const char *text;
+	bool is_good;
 	int fds[4], r;
 
 	r = check_table(table, &n_functions);
@@ -429,16 +430,24 @@ int reeve_pool_setup(const struct reeve_function *table)
 		return r;
 	functions = table;
 	is_set_up = true;
+	/* Whoever was started as a pool's never goes on as the program itself,
+	 * or it would make the same pool again, and so on. */
 	text = getenv(WORKER_VARIABLE);
-	if (text && parse_fds(text, fds, 4)) {
+	if (text) {
+		is_good = parse_fds(text, fds, 4);
 		(void)unsetenv(WORKER_VARIABLE);
 		(void)unsetenv(KEEPER_VARIABLE);
-		serve_as_worker(fds);
+		if (is_good)
+			serve_as_worker(fds);
+		_exit(WORKER_EXIT_BROKEN);
 	}
 	text = getenv(KEEPER_VARIABLE);
-	if (text && parse_fds(text, fds, 1)) {
+	if (text) {
+		is_good = parse_fds(text, fds, 1);
 		(void)unsetenv(KEEPER_VARIABLE);
-		serve_as_keeper(fds[0]);
+		if (is_good)
+			serve_as_keeper(fds[0]);
+		_exit(WORKER_EXIT_BROKEN);
 	}
 	return 0;
 }
