@@ -96,7 +96,7 @@ static void on_end_timer(struct timer *t, uint64_t now_usec _unused_)
 }
 
 /* Deaths are settled first; then events are fed, recycles admitted, a stop
- * driven on; and what has gone is freed last, when nobody looks at it. */
+ * driven on, what is to die killed; and what has gone is freed last, when nobody looks at it. */
 static void on_turn(void *userdata)
 {
 	struct daemon *d = userdata;
@@ -109,6 +109,7 @@ static void on_turn(void *userdata)
 	else if (!more && fleet_stop_step(&d->fleet, d->is_quick) &&
 		 !heap_contains(&d->end_timer.node))
 		end_strays(d);
+	ending_kill_doomed(d, more);
 	fleet_sweep(d);
 	control_sweep(d);
 	if (more)
@@ -389,6 +390,7 @@ static int init(struct daemon *d, const struct daemon_options *options)
 		r = hub_init(&d->hub, on_turn, d);
 	if (r == 0)
 		r = reaper_init(d);
+	ending_init(d);
 	if (r == 0)
 		r = init_signals(d);
 	if (r == 0)
@@ -414,6 +416,7 @@ static void done(struct daemon *d)
 	fleet_done(&d->fleet);
 	ending_remove_leaves(d);
 	cgroup_base_done(&d->cgroup);
+	ending_done(d);
 	reaper_done(d);
 	for (size_t i = 0; i < DAEMON_SIGNALS; i++)
 		sd_event_source_unref(d->signals[i]);

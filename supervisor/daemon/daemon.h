@@ -11,6 +11,7 @@
 
 #include "conf/conf.h"
 #include "supervisor/daemon/control.h"
+#include "supervisor/daemon/ending.h"
 #include "supervisor/daemon/fleet.h"
 #include "supervisor/daemon/hub.h"
 #include "supervisor/daemon/inbox.h"
@@ -67,6 +68,7 @@ struct daemon {
 	struct logfile *own_log; /* logfile=, or NULL */
 	struct fleet fleet;
 	struct reaper reaper;
+	struct ender ender;
 	struct inbox inbox;
 	struct control control;
 	struct reload *reload; /* under way, or NULL */

@@ -165,7 +165,7 @@ int ending_prepare_leaf(struct worker *w, int *ret_fd)
 static bool has_group(const struct worker *w)
 {
 	return w->pid > 0 && !w->leader_is_foreign &&
-	       !(w->leader_dead && w->leaf_name);
+	       !(w->tree != TREE_LED && w->leaf_name);
 }
 
 void ending_signal(struct worker *w, int signo)
@@ -207,29 +207,115 @@ static int kill_leaf(struct worker *w)
 	return r;
 }
 
-void ending_kill(struct worker *w)
+/* True when it is done: without killasgroup, or with a leaf. */
+static bool kill_at_once(struct worker *w)
 {
-	struct tree_id id = worker_tree_id(w);
-	int r;
-
-	if (w->is_lingering) { /* was there nothing left? then it is gone */
-		w->daemon->reaper.is_due = true;
-		hub_request_turn(&w->daemon->hub);
-	}
 	if (!w->settings->killasgroup) {
 		(void)spawn_signal(w->pidfd.fd, SIGKILL);
-		return;
+		return true;
 	}
-	if (w->leaf_name && kill_leaf(w) == 0) {
-		/* Watching it may have failed when the leader died. */
-		if (w->leader_dead && ending_watch_leaf(w) == 0)
-			reap_leaf_changed(w);
-		return;
+	if (!w->leaf_name || kill_leaf(w) < 0)
+		return false;
+	/* Watching it may have failed when the leader died. */
+	if (w->tree == TREE_IN_LEAF && ending_watch_leaf(w) == 0)
+		reap_leaf_changed(w);
+	return true;
+}
+
+void ending_kill(struct worker *w)
+{
+	struct daemon *d = w->daemon;
+
+	if (worker_lingers(w)) { /* was there nothing left? then it is gone */
+		d->reaper.is_due = true;
+		hub_request_turn(&d->hub);
 	}
-	r = tree_kill(&id);
+	if (kill_at_once(w) || w->is_doomed)
+		return;
+	w->is_doomed = true;
+	LIST_INSERT_HEAD(&d->ender.doomed, w, doomed_entry);
+	hub_request_turn(&d->hub);
+}
+
+void ending_kill_now(struct worker *w)
+{
+	struct tree_id id = worker_tree_id(w);
+	int r = kill_at_once(w) ? 0 : tree_kill(&id);
+
 	if (r < 0)
 		log_error("worker=%s pid=%d cannot end its tree: %s", w->name,
 			  (int)w->pid, strerror(-r));
+}
+
+void ending_spare(struct worker *w)
+{
+	if (w->is_doomed)
+		LIST_REMOVE(w, doomed_entry);
+	w->is_doomed = false;
+}
+
+static void on_again(struct timer *t, uint64_t now_usec _unused_)
+{
+	struct ender *en = container_of(t, struct ender, again);
+
+	hub_request_turn(&container_of(en, struct daemon, ender)->hub);
+}
+
+void ending_init(struct daemon *d)
+{
+	LIST_INIT(&d->ender.doomed);
+	d->ender.again.on_time = on_again;
+}
+
+void ending_done(struct daemon *d)
+{
+	hub_disarm(&d->hub, &d->ender.again);
+}
+
+/* Returns what tree_kill_all() says. */
+static int kill_together(struct ender *en)
+{
+	_cleanup_(free_pointer) struct tree_id *ids = NULL;
+	const struct worker *w;
+	size_t n = 0;
+
+	LIST_FOREACH(w, &en->doomed, doomed_entry)
+	n++;
+	ids = calloc(n, sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	n = 0;
+	LIST_FOREACH(w, &en->doomed, doomed_entry)
+	ids[n++] = worker_tree_id(w);
+	return tree_kill_all(ids, n, en->limit_usec,
+			     en->limit_usec >= ENDING_KILL_MAX_USEC);
+}
+
+void ending_kill_doomed(struct daemon *d, bool more)
+{
+	struct ender *en = &d->ender;
+	int r;
+
+	if (LIST_EMPTY(&en->doomed) || heap_contains(&en->again.node))
+		return;
+	if (more && ++en->n_turns < ENDING_TURNS_MAX)
+		return;
+	en->n_turns = 0;
+	if (en->limit_usec == 0)
+		en->limit_usec = ENDING_KILL_USEC;
+	r = kill_together(en);
+	if (r == -EAGAIN) {
+		en->limit_usec = MIN(2 * en->limit_usec, ENDING_KILL_MAX_USEC);
+		hub_arm(&d->hub, &en->again,
+			usec_add(clock_monotonic_usec(), ENDING_AGAIN_USEC));
+		return;
+	}
+	/* No memory, no fd: killed again by the timer of KILLING. */
+	if (r < 0)
+		log_error("cannot end trees: %s", strerror(-r));
+	en->limit_usec = 0;
+	while (!LIST_EMPTY(&en->doomed))
+		ending_spare(LIST_FIRST(&en->doomed));
 }
 
 /* ---- leftovers --------------------------------------------------------- */

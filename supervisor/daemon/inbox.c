@@ -95,7 +95,7 @@ static struct worker *find_sender(struct daemon *d, pid_t pid, uid_t uid)
 	struct worker *w = fleet_by_pid(&d->fleet, pid);
 	bool is_ours;
 
-	if (w && w->life.has_process && !w->leader_dead)
+	if (w && w->life.has_process && w->tree == TREE_LED)
 		return w;
 	if (d->cgroup.fd >= 0)
 		return by_leaf(d, pid);
@@ -123,7 +123,7 @@ static void take_main_pid(struct worker *w, pid_t pid)
 	int old = w->pidfd.fd, fd;
 
 	/* Once the main process is dead the run is being ended. */
-	if (pid == w->pid || w->leader_dead || !is_in_tree(w, pid))
+	if (pid == w->pid || w->tree != TREE_LED || !is_in_tree(w, pid))
 		return;
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0 || !is_in_tree(w, pid)) {

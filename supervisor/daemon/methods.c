@@ -266,7 +266,7 @@ static int signal_one(sd_bus_message *reply, struct worker *w, int signo)
 {
 	int r = -ESRCH;
 
-	if (w->life.has_process && !w->leader_dead)
+	if (w->life.has_process && w->tree == TREE_LED)
 		r = spawn_signal(w->pidfd.fd, signo);
 	if (r == 0)
 		return sd_bus_message_append(reply, "(sss)", w->name,

@@ -20,22 +20,29 @@
 #define RETRY_USEC (100 * USEC_PER_MSEC)
 #define LOOKS_MAX  8 /* in a row, while processes come and go under them */
 
+static void tell_ended(struct worker *w)
+{
+	w->tree = TREE_ENDED;
+	worker_tell(w, EVENT_GONE);
+}
+
 /* ---- with a leaf ------------------------------------------------------- */
 
 void reap_leaf_changed(struct worker *w)
 {
-	if (!ending_leaf_emptied(w) || !w->leader_dead)
+	if (!ending_leaf_emptied(w) || w->tree != TREE_IN_LEAF)
 		return;
 	ending_unwatch_leaf(w);
-	worker_tell(w, EVENT_GONE);
+	tell_ended(w);
 }
 
 static void settle_leaf(struct worker *w)
 {
 	if (!w->settings->killasgroup || !ending_is_populated(w)) {
-		worker_tell(w, EVENT_GONE);
+		tell_ended(w);
 		return;
 	}
+	w->tree = TREE_IN_LEAF;
 	if (ending_watch_leaf(w) < 0)
 		log_error("worker=%s cannot watch its cgroup", w->name);
 	worker_tell(w, EVENT_LEADER_EXIT);
@@ -65,7 +72,6 @@ void reap_leader(struct worker *w)
 	/* Watched no longer; the pidfd itself is kept to signal through. */
 	hub_unwatch(&d->hub, &w->pidfd);
 	w->pidfd.fd = fd;
-	w->leader_dead = true;
 	if (w->report.fd >= 0)
 		start_read_report(
 			w); /* why it never ran comes before its end */
@@ -74,10 +80,11 @@ void reap_leader(struct worker *w)
 	if (!keep && w->leaf_name) {
 		settle_leaf(w);
 	} else if (!keep) {
-		worker_tell(w, EVENT_GONE);
+		tell_ended(w);
 	} else {
-		reeve_assert(!w->is_lingering);
-		w->is_lingering = true;
+		reeve_assert(!worker_lingers(w));
+		w->tree = TREE_LINGERS;
+		d->reaper.is_due = true;
 		LIST_INSERT_HEAD(&d->reaper.lingering, w, linger_entry);
 		hub_request_turn(&d->hub);
 	}
@@ -149,10 +156,9 @@ static void tell_gone(struct worker *w)
 	struct lifecycle_exit e;
 
 	LIST_REMOVE(w, linger_entry);
-	w->is_lingering = false;
 	/* The zombie was kept for its pid; its status is known already. */
 	(void)spawn_wait(w->pidfd.fd, false, &e.code, &e.core, NULL);
-	worker_tell(w, EVENT_GONE);
+	tell_ended(w);
 }
 
 /* Whose are those that were seen? Returns 0 or -errno. */
@@ -224,6 +230,15 @@ static int judge_all(struct daemon *d)
 	return r;
 }
 
+static void tell_rest(struct worker *w)
+{
+	/* Who is no child of ours dies without a word to us. */
+	if (w->life.state == STATE_KILLING)
+		retry_later(w->daemon);
+	if (w->tree == TREE_LINGERS && worker_tell(w, EVENT_LEADER_EXIT))
+		w->tree = TREE_ORPHANED;
+}
+
 /* Live orphans exist: are they of a tree whose leader is dead? While they come
  * and go faster than we look, nobody is gone, and all are to be ended. */
 static void settle_trees(struct daemon *d)
@@ -241,8 +256,8 @@ static void settle_trees(struct daemon *d)
 		next = LIST_NEXT(w, linger_entry);
 		if (r > 0 && !w->has_rest)
 			tell_gone(w);
-		else if (!w->leader_told)
-			w->leader_told = worker_tell(w, EVENT_LEADER_EXIT);
+		else
+			tell_rest(w);
 	}
 }
 
@@ -251,7 +266,7 @@ void reap_settle(struct daemon *d)
 	struct reaper *rp = &d->reaper;
 	struct worker *w, *next;
 
-	if (!rp->is_due && LIST_EMPTY(&rp->lingering))
+	if (!rp->is_due)
 		return;
 	rp->is_due = false;
 	rp->n_strays = reap_strays(d);
@@ -287,25 +302,25 @@ static int on_sigchld(sd_event_source *source _unused_,
 
 size_t reap_end_strays(struct daemon *d)
 {
+	_cleanup_(free_pointer) struct tree_id *ids = NULL;
 	_cleanup_(free_pointer) pid_t *pids = NULL;
-	size_t n_living = 0;
 	int n = tree_children(&pids);
+	size_t n_living = 0;
 
-	if (n < 0)
+	ids = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(*ids));
+	if (!ids)
 		return 1; /* not known: asked again until END_WAIT_USEC */
 	for (int i = 0; i < n; i++) {
-		struct tree_id id = { .leader = pids[i] };
 		siginfo_t info = { 0 };
 
 		if (pids[i] == d->spawner.pid)
 			continue;
 		if (waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG) < 0)
 			continue;
-		if (info.si_pid != 0)
-			continue;
-		n_living++;
-		(void)tree_kill(&id);
+		if (info.si_pid == 0)
+			ids[n_living++].leader = pids[i];
 	}
+	(void)tree_kill_all(ids, n_living, ENDING_KILL_MAX_USEC, true);
 	if (n_living > 0)
 		log_debug("ended %zu stray processes", n_living);
 	return n_living;

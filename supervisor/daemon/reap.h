@@ -7,6 +7,10 @@
  *   without, when no child of ours is a process of its group, session or mark.
  * Until then its leader stays a zombie (its pid, and so its group and session
  * id, cannot be given to a stranger), and the worker lingers.
+ *
+ * Without a leaf a look is a pass over /proc, so there is one only when
+ * something may have changed: a SIGCHLD came, a worker began to linger, or is
+ * killed.
  */
 #pragma once
 
@@ -25,10 +29,9 @@ LIST_HEAD(worker_list, worker);
 
 struct reaper {
 	sd_event_source *sigchld;
-	struct worker_list
-		lingering;  /* leader dead, tree not known to be gone */
-	bool is_due;	    /* look at strays in this turn */
-	size_t n_strays;    /* live orphans that belong to nobody */
+	struct worker_list lingering; /* TREE_LINGERS, TREE_ORPHANED */
+	bool is_due;		      /* something may have changed: look */
+	size_t n_strays;	      /* live orphans that belong to nobody */
 	struct timer retry; /* armed: a look failed for want of memory or fds */
 };
 

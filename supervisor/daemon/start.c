@@ -302,7 +302,7 @@ static void undo_child(struct worker *w)
 {
 	int pidfd = w->pidfd.fd, report = w->report.fd;
 
-	ending_kill(w); /* it may have run, and forked, already */
+	ending_kill_now(w); /* it may have run, and forked, already */
 	hub_unwatch(&w->daemon->hub, &w->pidfd);
 	hub_unwatch(&w->daemon->hub, &w->report);
 	w->pidfd.fd = w->report.fd = -1;

@@ -106,6 +106,11 @@ struct tree_id worker_tree_id(const struct worker *w)
 	};
 }
 
+bool worker_lingers(const struct worker *w)
+{
+	return w->tree == TREE_LINGERS || w->tree == TREE_ORPHANED;
+}
+
 bool worker_is_at_fault(const struct worker *w)
 {
 	switch (w->life.state) {
@@ -304,8 +309,9 @@ static void forget_process(struct worker *w)
 	fd_close(pidfd);
 	fd_close(report);
 	w->pid = 0;
-	w->leader_dead = w->leader_told = w->is_unkillable = false;
-	w->leader_is_foreign = false;
+	ending_spare(w);
+	w->tree = TREE_LED;
+	w->leader_is_foreign = w->is_unkillable = false;
 }
 
 static void word_end(struct worker *w)
@@ -337,14 +343,14 @@ static bool is_stale(const struct worker *w, enum worker_event event,
 
 void worker_abandon(struct worker *w)
 {
+	if (worker_lingers(w))
+		LIST_REMOVE(w, linger_entry);
 	if (w->life.has_process) {
-		ending_kill(w);
+		ending_kill_now(w);
 		forget_process(w);
 		w->life.has_process = false;
 	}
-	if (w->is_lingering)
-		LIST_REMOVE(w, linger_entry);
-	w->is_lingering = w->is_queued = false;
+	w->is_queued = false;
 }
 
 /* Feeds one event, and what its actions answer, until nothing follows. */

@@ -32,6 +32,15 @@ struct job_item;
 #define WORKER_STATUS_MAX 256 /* bytes of STATUS= kept */
 #define WORKER_ERROR_MAX  256
 
+/* What is known of its processes, from the start of a run to its end. */
+enum tree_state {
+	TREE_LED,      /* the leader lives; or there is no process */
+	TREE_IN_LEAF,  /* leader reaped, others live: the leaf will tell */
+	TREE_LINGERS,  /* leader kept as a zombie, others not looked for yet */
+	TREE_ORPHANED, /* the same, and others live: LEADER_EXIT was told */
+	TREE_ENDED,    /* GONE was told, and is not handled yet */
+};
+
 LIST_HEAD(job_item_list, job_item);
 
 struct worker {
@@ -61,13 +70,13 @@ struct worker {
 	/* its tree: supervisor/daemon/ending.c */
 	char *leaf_name; /* NULL: none */
 	struct watch leaf_events;
-	bool leaf_killed; /* not to be used again */
-	bool leader_dead; /* reaped or kept as a zombie; tree still there */
+	bool leaf_killed;	/* not to be used again */
 	bool leader_is_foreign; /* a MAINPID that is no child of ours */
-	bool leader_told;	/* LEADER_EXIT was, once per run */
-	bool is_lingering;	/* in the reaper's list */
-	bool has_rest;		/* then: as the last look at its tree saw it */
-	LIST_ENTRY(worker) linger_entry;
+	enum tree_state tree;
+	bool has_rest; /* as the last look at its tree saw it */
+	LIST_ENTRY(worker) linger_entry; /* TREE_LINGERS, TREE_ORPHANED */
+	bool is_doomed;			 /* in the ender's list: to be killed */
+	LIST_ENTRY(worker) doomed_entry;
 	struct worker *pid_next; /* chain of the fleet's pid table */
 
 	struct capture out, err;
@@ -121,3 +130,6 @@ void worker_count_tasks(struct worker *w, uint32_t n);
 void worker_heartbeat(struct worker *w);
 
 struct tree_id worker_tree_id(const struct worker *w);
+
+/* Without a leaf: the leader is dead and kept, in the reaper's list. */
+bool worker_lingers(const struct worker *w);

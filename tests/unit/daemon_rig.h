@@ -37,6 +37,7 @@ static void rig_on_turn(void *userdata _unused_)
 	if (fleet_handle(&rig.fleet, 64))
 		hub_request_turn(&rig.hub);
 	fleet_recycle_step(&rig.fleet);
+	ending_kill_doomed(&rig, false);
 	fleet_sweep(&rig);
 	control_sweep(&rig);
 }
@@ -102,6 +103,7 @@ _unused_ static void rig_up(const char *text)
 	rig.generation = rig_load(text);
 	ck_assert_int_eq(hub_init(&rig.hub, rig_on_turn, NULL), 0);
 	ck_assert_int_eq(reaper_init(&rig), 0);
+	ending_init(&rig);
 	rig_add_workers(rig.generation->settings);
 	ck_assert_int_eq(inbox_init(&rig, rig.runtime.notify_path), 0);
 }
@@ -110,6 +112,7 @@ _unused_ static void rig_down(void)
 {
 	inbox_done(&rig);
 	fleet_done(&rig.fleet);
+	ending_done(&rig);
 	reaper_done(&rig);
 	hub_done(&rig.hub);
 	logfile_registry_done(&rig.logs);

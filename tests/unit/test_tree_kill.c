@@ -139,6 +139,36 @@ START_TEST(test_kill_in_our_session)
 }
 END_TEST
 
+/* Several at once; nobody else's; and what a limit of no time leaves. */
+START_TEST(test_kill_all)
+{
+	struct spawn_spec spec = { SPAWN_SPEC, .function = start_a_family,
+				   .new_session = true };
+	struct spawn_child children[4];
+	struct tree_id ids[4];
+
+	share();
+	for (size_t i = 0; i < 4; i++) {
+		children[i] = start_child(&spec);
+		ids[i] = (struct tree_id){ .leader = children[i].pid };
+	}
+	wait_for_pids(4 * FAMILY_SIZE);
+	ck_assert_int_eq(tree_kill_all(ids, 0, USEC_INFINITY, true), 0);
+	ck_assert_int_eq(tree_kill_all(ids, 3, USEC_INFINITY, false),
+			 3 * FAMILY_SIZE);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_eq(take_exit(&children[i]), -SIGKILL);
+	ck_assert_int_eq(tree_signal(&ids[3], 0), FAMILY_SIZE);
+	/* the time is over at once: stopped, not killed, and then found */
+	ck_assert_int_eq(tree_kill_all(&ids[3], 1, 0, false), -EAGAIN);
+	ck_assert_int_eq(tree_signal(&ids[3], 0), FAMILY_SIZE);
+	ck_assert_int_eq(tree_kill_all(&ids[3], 1, USEC_INFINITY, false),
+			 FAMILY_SIZE);
+	ck_assert_int_eq(take_exit(&children[3]), -SIGKILL);
+	check_nothing_lives();
+}
+END_TEST
+
 /* Waits until the shell has left n programs of the mark. */
 static void wait_for_marked(const struct tree_id *id, size_t n)
 {
@@ -290,7 +320,7 @@ START_TEST(test_never_signalled)
 }
 END_TEST
 
-UNIT_MAIN("tree_kill", test_kill, test_kill_in_our_session,
+UNIT_MAIN("tree_kill", test_kill, test_kill_in_our_session, test_kill_all,
 	  test_kill_finds_escapees_by_mark, test_kill_catches_who_hops,
 	  test_signal_each_once, test_recycled_pid_is_not_signalled,
 	  test_never_signalled)

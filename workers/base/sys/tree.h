@@ -62,9 +62,18 @@ size_t tree_members(const struct tree_snapshot *snapshot,
  * when sent, 0 when it is gone, or -errno (-EPERM: another user's). */
 int tree_signal_process(const struct tree_process *process, int signo);
 
-/* Ends a whole tree: stop all members, look again until nothing new is found,
- * kill all. Bounded rounds. Returns how many were killed (0: nothing was
- * left), or -errno. The dead are left for the caller, as subreaper, to reap. */
+/* Ends whole trees: stop all members, look again until nothing new is found,
+ * kill all; each look is one pass over /proc for all trees. Bounded rounds, of
+ * which hardly one begins when limit_usec is over. Returns how many were killed
+ * (0: nothing was left), or -errno. -EAGAIN: the time was up before all were
+ * stopped; nobody was killed and those that were found stay stopped: to be
+ * called again. With is_last they are killed then, found or not. The dead are
+ * left for the caller, as subreaper, to reap. */
+int tree_kill_all(const struct tree_id *ids, size_t n_ids, uint64_t limit_usec,
+		  bool is_last);
+
+/* The same for one tree, once and for all, within about TREE_KILL_USEC. */
+#define TREE_KILL_USEC UINT64_C(5000000)
 int tree_kill(const struct tree_id *id);
 
 /* Sends signo to each member once. Returns how many, or -errno. */

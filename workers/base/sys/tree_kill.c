@@ -6,6 +6,12 @@
  * until a look finds nobody who had not stopped before it began: whom such a
  * look does not list does not exist. Only then are they killed.
  *
+ * Many trees are ended together: a look costs a pass over /proc, and one serves
+ * them all. The rounds are bounded, and so is their time; when that is up, what
+ * was found stays stopped, and the caller is told to come again. To kill then
+ * would let those go whom the looks have not met, as who they descend from is
+ * what tells them; the last time it is done all the same.
+ *
  * Three things could get away from that:
  *   - a process in uninterruptible sleep is not seen to stop, nor is one whose
  *     first thread has ended: after some rounds they are killed unseen, and
@@ -28,6 +34,8 @@
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
+#include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/procstat.h"
 
@@ -78,19 +86,41 @@ static void look_done(struct look *look)
 	free(TAKE(look->member));
 }
 
-static int look_take(const struct tree_id *id, struct look *ret_look)
+/* The trees that are ended together, and until when. */
+struct ending {
+	const struct tree_id *ids;
+	size_t n_ids;
+	uint64_t end_usec;
+};
+
+static bool is_late(const struct ending *e)
+{
+	return clock_monotonic_usec() >= e->end_usec;
+}
+
+static int look_take(const struct tree_id *ids, size_t n_ids,
+		     struct look *ret_look)
 {
 	struct look look = { 0 };
+	bool *one;
 	int r = tree_snapshot_take(&look.snapshot);
+	size_t n = look.snapshot.n_processes;
 
 	if (r < 0)
 		return r;
-	look.member = calloc(look.snapshot.n_processes + 1, sizeof(bool));
-	if (!look.member) {
+	look.member = calloc(n + 1, sizeof(bool));
+	one = calloc(n + 1, sizeof(bool));
+	if (!look.member || !one) {
+		free(one);
 		look_done(&look);
 		return -ENOMEM;
 	}
-	(void)tree_members(&look.snapshot, id, look.member);
+	for (size_t k = 0; k < n_ids; k++) {
+		(void)tree_members(&look.snapshot, &ids[k], one);
+		for (size_t i = 0; i < n; i++)
+			look.member[i] |= one[i];
+	}
+	free(one);
 	*ret_look = look;
 	return 0;
 }
@@ -107,7 +137,7 @@ static bool look_has(const struct look *look, const struct tree_process *p)
 int tree_signal(const struct tree_id *id, int signo)
 {
 	struct look look = { 0 };
-	int n = 0, r = look_take(id, &look);
+	int n = 0, r = look_take(id, 1, &look);
 
 	for (size_t i = 0; r == 0 && i < look.snapshot.n_processes; i++)
 		if (look.member[i])
@@ -121,15 +151,18 @@ int tree_signal(const struct tree_id *id, int signo)
 
 /* The whole group in one call, which no fork escapes. Its number is certainly
  * still the leader's while the leader is our child, which only we reap. */
-static void signal_own_group(const struct tree_id *id, int signo)
+static void signal_own_groups(const struct ending *e, int signo)
 {
-	struct tree_process leader;
+	for (size_t i = 0; i < e->n_ids; i++) {
+		pid_t pid = e->ids[i].leader;
+		struct tree_process leader;
 
-	if (id->leader <= 1 || id->leader == getpid() ||
-	    procstat_read(id->leader, &leader) < 0)
-		return;
-	if (leader.ppid == getpid() && leader.pgrp == leader.pid)
-		(void)kill(-leader.pid, signo);
+		if (pid <= 1 || pid == getpid() ||
+		    procstat_read(pid, &leader) < 0)
+			continue;
+		if (leader.ppid == getpid() && leader.pgrp == pid)
+			(void)kill(-pid, signo);
+	}
 }
 
 /* What a round of stopping met. */
@@ -163,11 +196,11 @@ static struct stop_count stop_members(const struct look *look,
 
 /* Waits until it is seen that p has stopped, or is no more. A process that we
  * may not signal counts as stopped. */
-static bool has_stopped(const struct tree_process *p)
+static bool has_stopped(const struct ending *e, const struct tree_process *p)
 {
 	struct tree_process now = *p;
 
-	for (int i = 0; i < AWAIT_TRIES_MAX; i++) {
+	for (int i = 0; i < AWAIT_TRIES_MAX && !is_late(e); i++) {
 		if (is_stopped(&now) || procstat_is_dead(&now) ||
 		    now.start_ticks != p->start_ticks)
 			return true;
@@ -181,23 +214,31 @@ static bool has_stopped(const struct tree_process *p)
 }
 
 /* Returns how many of the members have not stopped. */
-static int await_stop(const struct look *look)
+static int await_stop(const struct ending *e, const struct look *look)
 {
 	int n = 0;
 
 	for (size_t i = 0; i < look->snapshot.n_processes; i++)
 		if (look->member[i])
-			n += !has_stopped(&look->snapshot.processes[i]);
+			n += !has_stopped(e, &look->snapshot.processes[i]);
 	return n;
 }
 
+static bool is_member(const struct ending *e, pid_t pid)
+{
+	for (size_t i = 0; i < e->n_ids; i++)
+		if (tree_has_pid(&e->ids[i], pid) == 1)
+			return true;
+	return false;
+}
+
 /* Stops pid if it lives and belongs. Returns true when it was stopped. */
-static bool stop_if_member(const struct tree_id *id, pid_t pid)
+static bool stop_if_member(const struct ending *e, pid_t pid)
 {
 	struct tree_process p;
 
 	return procstat_read(pid, &p) == 0 && !procstat_is_dead(&p) &&
-	       !is_stopped(&p) && tree_has_pid(id, pid) == 1 &&
+	       !is_stopped(&p) && is_member(e, pid) &&
 	       tree_signal_process(&p, SIGSTOP) == 1;
 }
 
@@ -211,7 +252,7 @@ static pid_t last_child(void)
 }
 
 /* Looks at the orphans that come to us, until one is caught or no more come. */
-static void pursue(const struct tree_id *id)
+static void pursue(const struct ending *e)
 {
 	pid_t last = 0;
 	int n_idle = 0;
@@ -219,7 +260,7 @@ static void pursue(const struct tree_id *id)
 	for (int i = 0; i < PURSUITS_MAX && n_idle < PURSUITS_IDLE_MAX; i++) {
 		pid_t pid = last_child();
 
-		if (pid == 0 || stop_if_member(id, pid))
+		if (pid == 0 || stop_if_member(e, pid) || is_late(e))
 			return;
 		n_idle = pid == last ? n_idle + 1 : 0;
 		last = pid;
@@ -229,7 +270,7 @@ static void pursue(const struct tree_id *id)
 /* Stops and looks until a look finds only what had stopped before it began, and
  * no orphan has come meanwhile. Returns 1 when that is so, 0 when it may not
  * be, or -errno. *look is the last one; before, one whose members are dead. */
-static int stop_all(const struct tree_id *id, struct look *look,
+static int stop_all(const struct ending *e, struct look *look,
 		    const struct look *before)
 {
 	int n_running = 0;
@@ -239,7 +280,7 @@ static int stop_all(const struct tree_id *id, struct look *look,
 		struct look next = { 0 };
 		struct stop_count count;
 		bool is_moving;
-		int r = look_take(id, &next);
+		int r = look_take(e->ids, e->n_ids, &next);
 
 		if (r < 0)
 			return r;
@@ -250,11 +291,12 @@ static int stop_all(const struct tree_id *id, struct look *look,
 		if (count.n_new == 0 && count.n_stopped == 0 &&
 		    n_running == 0 && !is_moving)
 			return 1;
-		if (count.n_new == 0 && round >= UNSEEN_ROUNDS_MAX)
+		if ((count.n_new == 0 && round >= UNSEEN_ROUNDS_MAX) ||
+		    is_late(e))
 			return 0;
 		if (is_moving)
-			pursue(id);
-		n_running = await_stop(look);
+			pursue(e);
+		n_running = await_stop(e, look);
 	}
 	return 0;
 }
@@ -273,28 +315,53 @@ static int kill_members(const struct look *look, const struct look *before)
 	return n;
 }
 
-int tree_kill(const struct tree_id *id)
+/* Pass after pass, until one has left nothing that a death could wake. Returns
+ * 1, 0 when that may not be so, or -errno; -EAGAIN: all that was found has been
+ * stopped, and nobody killed. */
+static int sweep(const struct ending *e, bool is_last, int *n_killed)
 {
 	struct look look = { 0 }, before = { 0 };
-	int n_killed = 0, r = 0;
+	int r = 0;
 
-	signal_own_group(id, SIGSTOP);
 	for (int pass = 0; pass < KILL_PASSES_MAX; pass++) {
 		int n;
 
-		r = stop_all(id, &look, &before);
+		r = stop_all(e, &look, &before);
+		if (r == 0 && is_late(e) && !is_last)
+			r = -EAGAIN;
 		if (r < 0)
 			break;
 		n = kill_members(&look, &before);
-		n_killed += n;
+		*n_killed += n;
 		look_done(&before);
 		before = look;
 		look = (struct look){ 0 };
 		if (r > 0 && n <= 1) /* nobody whom a death could wake */
 			break;
 	}
-	signal_own_group(id, SIGKILL);
 	look_done(&look);
 	look_done(&before);
+	return r;
+}
+
+int tree_kill_all(const struct tree_id *ids, size_t n_ids, uint64_t limit_usec,
+		  bool is_last)
+{
+	const struct ending e = {
+		ids, n_ids, usec_add(clock_monotonic_usec(), limit_usec)
+	};
+	int n_killed = 0, r;
+
+	if (n_ids == 0)
+		return 0;
+	signal_own_groups(&e, SIGSTOP);
+	r = sweep(&e, is_last, &n_killed);
+	if (r != -EAGAIN)
+		signal_own_groups(&e, SIGKILL);
 	return r < 0 ? r : n_killed;
+}
+
+int tree_kill(const struct tree_id *id)
+{
+	return tree_kill_all(id, 1, TREE_KILL_USEC, true);
 }
