@@ -1,4 +1,6 @@
-/* See broker.h. */
+/* See broker.h. Answers that are true of a bus with two names on it: the
+ * client's and ours. Nothing is kept but that a client monitors.
+ */
 #include "supervisor/daemon/broker.h"
 
 #include "supervisor/daemon/control.h"

@@ -1,4 +1,7 @@
-/* See capture.h. */
+/* See capture.h. Wires a pipe (logpipe.c) to a file (logfile.c) and both to
+ * the loop. The pipe outlives the process, so that what a worker wrote last is
+ * read after its death; the file is shared by all who name the same path.
+ */
 #include "supervisor/daemon/capture.h"
 
 #include <stdio.h>

@@ -1,4 +1,8 @@
-/* See control.h. */
+/* See control.h. A client is made in on_listener(), judged once by the
+ * credentials of its socket, and freed in control_sweep() only: until then
+ * sd-bus may be inside one of its callbacks. What it does wrong drops it, and
+ * nobody else: not reading, not finishing a message, coming too often.
+ */
 #include "supervisor/daemon/control.h"
 
 #include <errno.h>
@@ -129,12 +133,17 @@ static int read_peer(struct client *c, int fd)
 	return 0;
 }
 
+static bool is_privileged(const struct client *c)
+{
+	return c->uid == 0 || c->uid == geteuid();
+}
+
 bool control_may(const struct client *c, enum verb_access access)
 {
 	const struct daemon_settings *ds =
 		&c->daemon->generation->settings->daemon;
 
-	if (c->uid == 0 || c->uid == geteuid())
+	if (is_privileged(c))
 		return true;
 	if (access == ACCESS_OWNER)
 		return false;
@@ -146,11 +155,6 @@ bool control_may(const struct client *c, enum verb_access access)
 		if (c->groups[i] == ds->control_gid)
 			return true;
 	return false;
-}
-
-static bool is_privileged(const struct client *c)
-{
-	return c->uid == 0 || c->uid == geteuid();
 }
 
 /* Is there room for one more of this user? */

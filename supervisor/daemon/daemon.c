@@ -1,4 +1,7 @@
-/* See daemon.h. */
+/* See daemon.h. Brings the parts up in the order in which they need each
+ * other, turns the loop, and takes them down in reverse. The order within
+ * on_turn() is what other files rely on; signals only begin things.
+ */
 #include "supervisor/daemon/daemon.h"
 
 #include <errno.h>

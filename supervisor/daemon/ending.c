@@ -1,4 +1,8 @@
-/* See ending.h. */
+/* See ending.h. A leaf is made before a start and kept for the next one, unless
+ * it was killed: some kernels kill what is born into such a leaf. Without a
+ * leaf, the group's number is safe to be signalled as long as the leader is not
+ * reaped, which reap.c takes care of.
+ */
 #include "supervisor/daemon/ending.h"
 
 #include <errno.h>

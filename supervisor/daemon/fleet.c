@@ -1,4 +1,7 @@
-/* See fleet.h. */
+/* See fleet.h. Plain arrays and one hash table. Room for all of it is made when
+ * workers are added, so that nothing that happens later needs memory; workers
+ * of one section stand side by side, which the recycling of sets relies on.
+ */
 #include "supervisor/daemon/fleet.h"
 
 #include <errno.h>

@@ -1,4 +1,7 @@
-/* See hub.h. Runs in the daemon's only thread. */
+/* See hub.h. Runs in the daemon's only thread. What a callback unwatches is
+ * taken out of the batch that is being dispatched; the time source is always
+ * armed for the first timer of the heap, or off.
+ */
 #include "supervisor/daemon/hub.h"
 
 #include <errno.h>

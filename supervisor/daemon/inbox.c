@@ -1,4 +1,7 @@
-/* See inbox.h. */
+/* See inbox.h. Whose a message is, is asked of the kernel anew for each: by the
+ * pid that it vouches for, then by cgroup, or by ancestors, group and session,
+ * and for an orphan by its mark. What a worker says changes that worker only.
+ */
 #include "supervisor/daemon/inbox.h"
 
 #include <errno.h>
@@ -6,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "supervisor/daemon/daemon.h"
@@ -125,7 +128,7 @@ static void take_main_pid(struct worker *w, pid_t pid)
 	/* Once the main process is dead the run is being ended. */
 	if (pid == w->pid || w->tree != TREE_LED || !is_in_tree(w, pid))
 		return;
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	fd = pidfd_open(pid, 0);
 	if (fd < 0 || !is_in_tree(w, pid)) {
 		fd_close(fd);
 		return;

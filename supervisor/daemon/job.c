@@ -1,4 +1,7 @@
-/* See job.h. */
+/* See job.h. An item hangs on its worker until it is settled; a job is freed
+ * with its answer, when no item is open. Beginning may settle all of them at
+ * once, so a job is not looked at any more after job_finish().
+ */
 #include "supervisor/daemon/job.h"
 
 #include <errno.h>

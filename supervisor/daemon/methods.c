@@ -1,4 +1,7 @@
-/* See methods.h. */
+/* See methods.h. on_verb() is the one door: it finds the row of the verb, asks
+ * who may, and calls the handler of the table at the end. Handlers read their
+ * arguments, then act; a request that is wrong changes nothing.
+ */
 #include "supervisor/daemon/methods.h"
 
 #include <errno.h>
@@ -43,7 +46,8 @@ static void selection_done(struct selection *s)
 
 static bool matches(const struct worker *w, const char *pattern)
 {
-	return select_matches(pattern, w->name, w->group, w->settings->name);
+	return select_matches(pattern, w->name, w->settings->group_name,
+			      w->settings->name);
 }
 
 static int check_pattern(const struct request *rq, const char *pattern)
@@ -175,6 +179,7 @@ static int append_row(sd_bus_message *reply, const struct worker *w,
 		      uint64_t now)
 {
 	const struct lifecycle *lc = &w->life;
+	const struct worker_settings *ws = w->settings;
 	const uint64_t numbers[LIST_NUMBER_COUNT] = {
 		[LIST_PID] = lc->has_process ? (uint64_t)w->pid : 0,
 		[LIST_STATE_AGE] = usec_sub(now, lc->changed_usec),
@@ -197,7 +202,7 @@ static int append_row(sd_bus_message *reply, const struct worker *w,
 
 	r = sd_bus_message_open_container(reply, 'r', "sssatss");
 	if (r >= 0)
-		r = sd_bus_message_append(reply, "sss", w->name, w->group,
+		r = sd_bus_message_append(reply, "sss", w->name, ws->group_name,
 					  worker_state_name(lc->state));
 	if (r >= 0)
 		r = sd_bus_message_append_array(reply, 't', numbers,

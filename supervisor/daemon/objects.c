@@ -1,4 +1,6 @@
-/* See objects.h. */
+/* See objects.h. Getters only: what is shown is read from the daemon's own
+ * objects when it is asked for, and nothing can be set.
+ */
 #include "supervisor/daemon/objects.h"
 
 #include <errno.h>
@@ -134,6 +136,16 @@ static int get_pid(sd_bus *bus _unused_, const char *path _unused_,
 		reply, "u", (uint32_t)(w->life.has_process ? w->pid : 0));
 }
 
+static int get_group(sd_bus *bus _unused_, const char *path _unused_,
+		     const char *interface _unused_,
+		     const char *property _unused_, sd_bus_message *reply,
+		     void *userdata, sd_bus_error *error _unused_)
+{
+	const struct worker *w = userdata;
+
+	return sd_bus_message_append(reply, "s", w->settings->group_name);
+}
+
 static int get_error(sd_bus *bus _unused_, const char *path _unused_,
 		     const char *interface _unused_,
 		     const char *property _unused_, sd_bus_message *reply,
@@ -152,7 +164,7 @@ static const sd_bus_vtable worker_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_PROPERTY("Name", "s", NULL, AT(name),
 			SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Group", "s", NULL, AT(group), 0),
+	SD_BUS_PROPERTY("Group", "s", get_group, 0, 0),
 	SD_BUS_PROPERTY("State", "s", get_state, 0, 0),
 	SD_BUS_PROPERTY("Pid", "u", get_pid, 0, 0),
 	SD_BUS_PROPERTY("Restarts", "t", NULL, AT(life.restarts), 0),

@@ -1,4 +1,7 @@
-/* See reap.h. */
+/* See reap.h. A death is told once, by the pidfd; what remains is to find out
+ * whether others of the tree live. With a leaf the kernel tells; without, this
+ * file looks, in reap_settle(), and says GONE only when a look is sure.
+ */
 #include "supervisor/daemon/reap.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
-/* See reload.h. */
+/* See reload.h. Three stages: a helper looks and answers through a pipe; the
+ * plan is made and all memory it needs is reserved; it is applied, and from
+ * there on nothing can fail. Until then each way out frees the reload and
+ * leaves the fleet as it was.
+ */
 #include "supervisor/daemon/reload.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
-/* See reload_plan.h. */
+/* See reload_plan.h. Instances are matched by name, so that a worker may move
+ * from one section to another and stay what it is.
+ */
 #include "supervisor/daemon/reload_plan.h"
 
 #include <errno.h>

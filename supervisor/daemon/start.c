@@ -1,4 +1,8 @@
-/* See start.h. */
+/* See start.h. Everything that a start needs is gathered in a struct start,
+ * which one function lets go of; then one spec is handed to the spawner. A
+ * failure before that is ours and retried, one after it comes through the
+ * report pipe and is the worker's.
+ */
 #include "supervisor/daemon/start.h"
 
 #include <errno.h>

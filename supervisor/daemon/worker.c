@@ -1,4 +1,8 @@
-/* See worker.h. */
+/* See worker.h. Events come in by worker_tell() and leave by feed(), where one
+ * step of the core, the change that shows, and its actions follow each other;
+ * nothing else changes a worker's life. What was said by, or of, a process that
+ * is gone is dropped here.
+ */
 #include "supervisor/daemon/worker.h"
 
 #include <errno.h>
@@ -64,10 +68,6 @@ int worker_new(struct daemon *d, struct generation *generation,
 	lifecycle_init(&w->life, clock_monotonic_usec());
 	r = settings_instance_name(generation->settings, settings, number,
 				   &w->name);
-	if (r == 0) {
-		w->group = strdup(settings->group_name);
-		r = w->group ? 0 : -ENOMEM;
-	}
 	if (r < 0) {
 		worker_free(w);
 		return r;
@@ -90,7 +90,6 @@ struct worker *worker_free(struct worker *w)
 	generation_unref(w->generation);
 	generation_unref(w->next_generation);
 	free(w->status);
-	free(w->group);
 	free(w->name);
 	free(w);
 	return NULL;

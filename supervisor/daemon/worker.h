@@ -48,7 +48,7 @@ struct worker {
 	struct generation *generation; /* holds settings alive */
 	const struct worker_settings *settings;
 	uint32_t number; /* of its section's numprocs */
-	char *name, *group;
+	char *name;
 
 	struct lifecycle life;
 	uint8_t pending[WORKER_PENDING_MAX]; /* enum worker_event */
