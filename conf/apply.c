@@ -49,20 +49,55 @@ static void refuse_value(struct loader *ld, const struct target *t,
 		    reason);
 }
 
+/* environment = %(ENV_X)s: the list, or its beginning, is what X holds. Values
+ * are expanded for each process; what X holds is not, as with supervisord: it
+ * is escaped. Moves *at behind it. */
+static int splice_list(const struct target *t, const char **at,
+		       struct buf *text, char *reason)
+{
+	const char *start = *at + strspn(*at, " \t\n");
+	const char *end = strstr(start, ")s");
+
+	while (end && strncmp(start, "%(ENV_", 6) == 0) {
+		_cleanup_(buf_done) struct buf list = BUF_INIT(CONF_LINE_MAX);
+		_cleanup_(free_pointer) char *name =
+			strndup(start, (size_t)(end - start) + 2);
+		int r = name ? expand(name, &t->names, &list, reason) : -ENOMEM;
+
+		if (r == 0)
+			r = expand_escape(buf_text(&list), text);
+		if (r < 0)
+			return r;
+		start = end + 2 + strspn(end + 2, " \t\n");
+		*at = start;
+		if (*start != ',')
+			break;
+		(void)buf_putc(text, ',');
+		*at = ++start;
+		start += strspn(start, " \t\n");
+		end = strstr(start, ")s");
+	}
+	return text->error;
+}
+
 /* Appends the text that the value's parser is to see. Templates keep all but
  * %(here)s, which depends on the file. */
 static int prepare_text(struct loader *ld, struct target *t,
 			const struct raw_value *v, struct buf *text)
 {
 	char reason[EXPAND_REASON_MAX];
-	int r;
+	const char *at = v->text;
+	int r = 0;
 
 	t->names.here = ld->files[origin_file(v->where)].here;
-	if (types[v->row->type].is_template) {
-		r = expand_here(v->text, t->names.here, text);
+	if (v->row->type == TYPE_ENVIRONMENT)
+		r = splice_list(t, &at, text, reason);
+	if (r == 0 && types[v->row->type].is_template) {
+		r = expand_here(at, t->names.here, text);
 		return r == -EMSGSIZE ? -EINVAL : r;
 	}
-	r = expand(v->text, &t->names, text, reason);
+	if (r == 0)
+		r = expand(at, &t->names, text, reason);
 	if (r == -EINVAL)
 		refuse_value(ld, t, v, reason);
 	else if (r == -EMSGSIZE)

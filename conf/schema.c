@@ -158,7 +158,8 @@ const struct schema_row schema_rows[] = {
 	       .doc = "How many processes of this kind to run."),
 	WORKER("numprocs_start", U32, numprocs_start, "0", .max = PRIORITY_MAX,
 	       .doc = "The first %(process_num)d."),
-	WORKER("priority", U32, priority, "999", .max = PRIORITY_MAX,
+	WORKER("priority", I32, priority, "999", .min = -PRIORITY_MAX,
+	       .max = PRIORITY_MAX,
 	       .doc = "Lower starts earlier and stops later."),
 	WORKER("autostart", BOOL, autostart, "true",
 	       .doc = "Start it when reeved starts."),
@@ -291,7 +292,7 @@ const struct schema_row schema_rows[] = {
 	GROUP("programs", NAMES, programs, "", GROUP2(n_programs),
 	      .doc = "The workers of the group: a,b."),
 	GROUP("priority", PRIORITY, priority, "", GROUP2(has_priority),
-	      .max = PRIORITY_MAX,
+	      .min = -PRIORITY_MAX, .max = PRIORITY_MAX,
 	      .doc = "Replaces the priority of its workers."),
 
 	/* [include]: has no struct; conf/include.c reads it */

@@ -99,7 +99,7 @@ struct worker_settings {
 	char *command;	    /* template */
 	char *process_name; /* template */
 	uint32_t numprocs, numprocs_start;
-	uint32_t priority;
+	int32_t priority;
 	bool autostart;
 	enum autorestart autorestart;
 	struct exit_set exitcodes;
@@ -144,7 +144,7 @@ struct group_settings {
 	char **programs;
 	size_t n_programs;
 	bool has_priority;
-	uint32_t priority;
+	int32_t priority;
 	char *file;
 	int line;
 	uint32_t *origin;

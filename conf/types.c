@@ -139,6 +139,34 @@ static bool equal_u32(const struct schema_row *row, const void *a,
 	       *(const uint32_t *)type_field_const(row, b);
 }
 
+static int parse_type_i32(struct type_call *call, const char *text, void *base)
+{
+	int64_t value = 0;
+
+	if (parse_i64(text, call->row->min, call->row->max, &value) < 0)
+		return type_refuse(call,
+				   "write a number from %" PRId64
+				   " to %" PRId64,
+				   call->row->min, call->row->max);
+	*(int32_t *)type_field(call->row, base) = (int32_t)value;
+	return 0;
+}
+
+static int format_i32(const struct schema_row *row, const void *base,
+		      struct buf *out)
+{
+	const int32_t *value = type_field_const(row, base);
+
+	return buf_printf(out, "%" PRId32, *value);
+}
+
+static bool equal_i32(const struct schema_row *row, const void *a,
+		      const void *b)
+{
+	return *(const int32_t *)type_field_const(row, a) ==
+	       *(const int32_t *)type_field_const(row, b);
+}
+
 static int parse_type_u64(struct type_call *call, const char *text, void *base)
 {
 	return parse_number(call, text, INT64_MAX, type_field(call->row, base));
@@ -166,7 +194,7 @@ static int parse_priority(struct type_call *call, const char *text, void *base)
 	int r = 0;
 
 	if (text[0] != '\0')
-		r = parse_type_u32(call, text, base);
+		r = parse_type_i32(call, text, base);
 	if (r == 0)
 		*is_set = text[0] != '\0';
 	return r;
@@ -180,14 +208,14 @@ static bool is_set(const struct schema_row *row, const void *base)
 static int format_priority(const struct schema_row *row, const void *base,
 			   struct buf *out)
 {
-	return is_set(row, base) ? format_u32(row, base, out) : 0;
+	return is_set(row, base) ? format_i32(row, base, out) : 0;
 }
 
 static bool equal_priority(const struct schema_row *row, const void *a,
 			   const void *b)
 {
 	return is_set(row, a) == is_set(row, b) &&
-	       (!is_set(row, a) || equal_u32(row, a, b));
+	       (!is_set(row, a) || equal_i32(row, a, b));
 }
 
 static int parse_int(struct type_call *call, const char *text, void *base)
@@ -483,6 +511,7 @@ static bool equal_ignored(const struct schema_row *row _unused_,
 
 #define PARSE_BOOL	     parse_yes_no, format_yes_no, equal_bool
 #define PARSE_U32	     parse_type_u32, format_u32, equal_u32
+#define PARSE_I32	     parse_type_i32, format_i32, equal_i32
 #define PARSE_U64	     parse_type_u64, format_u64, equal_u64
 #define PARSE_PRIORITY	     parse_priority, format_priority, equal_priority
 #define PARSE_INT	     parse_int, format_int, equal_int

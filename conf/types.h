@@ -20,6 +20,7 @@
 #define TYPES(X)                                                               \
 	X(BOOL, "yes or no", false)                                            \
 	X(U32, "number", false)                                                \
+	X(I32, "number", false)                                                \
 	X(U64, "number", false)                                                \
 	X(PRIORITY, "number", false)                                           \
 	X(INT, "number", false)                                                \

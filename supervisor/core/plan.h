@@ -9,7 +9,7 @@
 
 /* One worker. position is its place in the configuration, each once. */
 struct plan_entry {
-	uint32_t priority;
+	int32_t priority;
 	uint32_t position;
 };
 

@@ -230,7 +230,7 @@ void fleet_start(struct fleet *f)
 
 bool fleet_stop_step(struct fleet *f, bool quick)
 {
-	uint32_t tier = 0;
+	int32_t tier = INT32_MIN;
 	bool found = false;
 
 	for (size_t i = 0; i < f->n_workers; i++) {

@@ -105,7 +105,7 @@ START_TEST(test_supervisord_web)
 	struct settings_instance instance;
 
 	ck_assert_uint_eq(w->numprocs, 3);
-	ck_assert_uint_eq(w->priority, 100);
+	ck_assert_int_eq(w->priority, 100);
 	ck_assert_uint_eq(w->exitcodes.codes[0], 5);
 	ck_assert_uint_eq(w->startsecs_usec, 2 * USEC_PER_SEC);
 	ck_assert_uint_eq(w->startretries, 5);
@@ -138,7 +138,7 @@ START_TEST(test_supervisord_group)
 	const struct worker_settings *w = rig_worker(&rig, "queue");
 	struct settings_instance instance;
 
-	ck_assert_uint_eq(w->priority, 900);
+	ck_assert_int_eq(w->priority, 900);
 	ck_assert_int_eq(w->stdout_log.to.target, LOG_TO_INHERIT);
 	ck_assert_int_eq(w->stderr_log.to.fd, 2);
 	build(&rig, "queue", 0, &instance);

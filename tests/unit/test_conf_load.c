@@ -45,7 +45,7 @@ START_TEST(test_defaults_of_a_worker)
 	ck_assert_int_eq(w->line, 1);
 	ck_assert_str_eq(w->process_name, "%(program_name)s");
 	ck_assert_uint_eq(w->numprocs, 1);
-	ck_assert_uint_eq(w->priority, 999);
+	ck_assert_int_eq(w->priority, 999);
 	ck_assert(w->autostart);
 	ck_assert_int_eq(w->autorestart, AUTORESTART_UNEXPECTED);
 	ck_assert_uint_eq(w->exitcodes.codes[0], 1);
@@ -332,9 +332,64 @@ START_TEST(test_groups)
 	ck_assert_uint_eq(rig.s->n_groups, 2);
 	ck_assert_str_eq(rig_worker(&rig, "a")->group_name, "g");
 	ck_assert_str_eq(rig_worker(&rig, "c")->group_name, "h");
-	ck_assert_uint_eq(rig_worker(&rig, "a")->priority, 5);
-	ck_assert_uint_eq(rig_worker(&rig, "b")->priority, 5);
-	ck_assert_uint_eq(rig_worker(&rig, "c")->priority, 3);
+	ck_assert_int_eq(rig_worker(&rig, "a")->priority, 5);
+	ck_assert_int_eq(rig_worker(&rig, "b")->priority, 5);
+	ck_assert_int_eq(rig_worker(&rig, "c")->priority, 3);
+	rig_done(&rig);
+}
+END_TEST
+
+/* A list of variables that stands in a variable, as a whole or in front. */
+START_TEST(test_environment_from_a_variable)
+{
+	static const struct {
+		const char *value;
+		size_t n;
+		const char *last_key, *last_value;
+	} cases[] = {
+		{ "%(ENV_LIST)s", 2, "B", "x,50%%" },
+		{ " %(ENV_LIST)s , C=3", 3, "C", "3" },
+		{ "%(ENV_LIST)s,%(ENV_ONE)s", 3, "D", "4" },
+		{ "%(ENV_EMPTY)s", 0, NULL, NULL },
+		{ "A=%(ENV_ONE)s", 1, "A", "%(ENV_ONE)s" },
+	};
+	char text[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct worker_settings *w;
+		struct conf_rig rig;
+
+		snprintf(text, sizeof(text),
+			 "[reeve]\nenvironment=LIST='A=1,B=\"x,50%%%%\"',"
+			 "ONE='D=4',EMPTY=''\n"
+			 "[worker:w]\ncommand=x\nenvironment=%s\n",
+			 cases[i].value);
+		rig = rig_load(text);
+		rig_assert_clean(&rig);
+		w = rig_worker(&rig, "w");
+		ck_assert_uint_eq(w->n_environment, cases[i].n);
+		if (cases[i].n > 0) {
+			ck_assert_str_eq(w->environment[cases[i].n - 1].key,
+					 cases[i].last_key);
+			ck_assert_str_eq(w->environment[cases[i].n - 1].value,
+					 cases[i].last_value);
+		}
+		rig_done(&rig);
+	}
+}
+END_TEST
+
+START_TEST(test_environment_from_no_variable)
+{
+	struct conf_rig rig =
+		rig_load("[worker:w]\ncommand=x\n"
+			 "environment=%(ENV_NOT_THERE_AT_ALL)s\n");
+
+	rig_assert_error(&rig, 3, "NOT_THERE_AT_ALL");
+	rig_done(&rig);
+	rig = rig_load("[reeve]\nenvironment=LIST=\"A\"\n"
+		       "[worker:w]\ncommand=x\nenvironment=%(ENV_LIST)s\n");
+	rig_assert_error(&rig, 5, "expected KEY=");
 	rig_done(&rig);
 }
 END_TEST
@@ -445,5 +500,6 @@ END_TEST
 UNIT_MAIN("conf_load", test_empty, test_defaults_of_a_worker, test_values,
 	  test_errors, test_all_errors, test_warnings, test_ignore_unsupported,
 	  test_no_resolver, test_resolver_is_asked_once, test_groups,
+	  test_environment_from_a_variable, test_environment_from_no_variable,
 	  test_group_errors, test_paths_of_reeve, test_relative_directory,
 	  test_not_root)

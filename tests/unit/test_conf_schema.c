@@ -43,7 +43,8 @@ static const struct sample worker_samples[] = {
 	  "cannot be called \"a b\": it has a blank" },
 	{ "numprocs", "3", NULL, "10001", "from 0 to 10000" },
 	{ "numprocs_start", "5", NULL, "-1", "from 0 to" },
-	{ "priority", "0", NULL, "-1", "from 0 to 1000000000" },
+	{ "priority", "-1000000000", NULL, "-1000000001",
+	  "from -1000000000 to 1000000000" },
 	{ "autostart", "false", "no", "maybe", "write yes or no" },
 	{ "autorestart", "True", "true", "unexpcted",
 	  "did you mean \"unexpected\"?" },
@@ -111,7 +112,7 @@ static const struct sample worker_samples[] = {
 
 static const struct sample group_samples[] = {
 	{ "programs", " w , x", "w,x", "w,nix", "there is no [worker:nix]" },
-	{ "priority", "5", NULL, "x", "from 0 to 1000000000" },
+	{ "priority", "-5", NULL, "x", "from -1000000000 to 1000000000" },
 };
 
 static const struct {

@@ -9,8 +9,8 @@
 #define QUIET "stdout_logfile = NONE\nredirect_stderr = true\nstartsecs = 0\n"
 
 static const char ini[] =
-	"[worker:late]\npriority = 900\ncommand = /bin/sleep 1000\n" QUIET
-	"[worker:early]\npriority = 1\ncommand = /bin/sleep 1000\n" QUIET
+	"[worker:late]\npriority = -1\ncommand = /bin/sleep 1000\n" QUIET
+	"[worker:early]\npriority = -5\ncommand = /bin/sleep 1000\n" QUIET
 	"[worker:set]\nnumprocs = 4\npriority = 500\nrecycle_max = 2\n"
 	"command = /bin/sleep 1000\nautostart = false\n" QUIET;
 

@@ -1,17 +1,15 @@
 /* Objects on the bus: each property says what the daemon has, and only names
- * of workers are objects. The names of the bus itself too. */
+ * of workers are objects. */
 #include "supervisor/daemon/objects.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#include "supervisor/daemon/broker.h"
 #include "tests/unit/daemon_rig.h"
 
 #include "tests/unit/control_rig.h"
 
 #define WORKER_INTERFACE REEVE_BUS_WORKER_INTERFACE
-#define DBUS_NAME	 "org.freedesktop.DBus"
 
 static const char ini[] = "[worker:a]\nnumprocs = 2\ncommand = /bin/true\n"
 			  "autostart = false\nstdout_logfile = NONE\n"
@@ -185,51 +183,4 @@ START_TEST(test_change_is_told)
 }
 END_TEST
 
-/* What tools ask of a bus before they talk to us. */
-static const struct broker_case {
-	const char *member, *argument, *type;
-} broker_cases[] = {
-	{ "Hello", NULL, "s" },
-	{ "AddMatch", "type='signal'", "" },
-	{ "RemoveMatch", "type='signal'", "" },
-	{ "ListNames", NULL, "as" },
-	{ "ListActivatableNames", NULL, "as" },
-	{ "GetNameOwner", REEVE_BUS_NAME, "s" },
-	{ "NameHasOwner", REEVE_BUS_NAME, "b" },
-};
-
-START_TEST(test_broker)
-{
-	struct rig_answer answer;
-	sd_bus_message *m;
-	sd_bus *bus;
-
-	rig_up(ini);
-	rig_listen();
-	bus = rig_connect();
-	for (size_t i = 0; i < ARRAY_SIZE(broker_cases); i++) {
-		const struct broker_case *c = &broker_cases[i];
-
-		ck_assert_int_ge(
-			sd_bus_message_new_method_call(bus, &m, DBUS_NAME,
-						       "/org/freedesktop/DBus",
-						       DBUS_NAME, c->member),
-			0);
-		if (c->argument)
-			ck_assert_int_ge(
-				sd_bus_message_append(m, "s", c->argument), 0);
-		rig_send(bus, m, &answer);
-		rig_wait_answer(&answer);
-		ck_assert_msg(!rig_error(&answer), "%s", c->member);
-		ck_assert_str_eq(sd_bus_message_get_signature(answer.reply, 1),
-				 c->type);
-		rig_answer_done(&answer);
-	}
-	rig_disconnect(bus);
-	control_done(&rig);
-	rig_down();
-}
-END_TEST
-
-UNIT_MAIN("objects", test_properties, test_no_such_object, test_change_is_told,
-	  test_broker)
+UNIT_MAIN("objects", test_properties, test_no_such_object, test_change_is_told)

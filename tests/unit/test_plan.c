@@ -18,9 +18,8 @@ static void check_positions(const struct plan_entry *entries,
 
 START_TEST(test_start_order)
 {
-	struct plan_entry entries[] = { { 999, 0 }, { 10, 1 },
-					{ 999, 2 }, { 0, 3 },
-					{ 10, 4 },  { UINT32_MAX, 5 },
+	struct plan_entry entries[] = { { 999, 0 }, { 10, 1 }, { 999, 2 },
+					{ 0, 3 },   { 10, 4 }, { INT32_MAX, 5 },
 					{ 10, 6 } };
 
 	plan_order_start(entries, ARRAY_SIZE(entries));
@@ -31,9 +30,8 @@ END_TEST
 
 START_TEST(test_stop_order)
 {
-	struct plan_entry entries[] = { { 999, 0 }, { 10, 1 },
-					{ 999, 2 }, { 0, 3 },
-					{ 10, 4 },  { UINT32_MAX, 5 },
+	struct plan_entry entries[] = { { 999, 0 }, { 10, 1 }, { 999, 2 },
+					{ 0, 3 },   { 10, 4 }, { INT32_MAX, 5 },
 					{ 10, 6 } };
 	size_t n = ARRAY_SIZE(entries);
 
@@ -63,7 +61,7 @@ START_TEST(test_reverse)
 	for (size_t n = 0; n < N_MAX; n++) {
 		for (uint32_t i = 0; i < n; i++)
 			up[i] = (struct plan_entry){
-				(uint32_t)rng_below(&rng, 7), i
+				(int32_t)rng_below(&rng, 7) - 3, i
 			};
 		for (size_t i = 0; i < n; i++)
 			down[i] = up[n - 1 - i];
@@ -74,8 +72,8 @@ START_TEST(test_reverse)
 
 			ck_assert_uint_eq(up[i].position, a->position);
 			if (i > 0)
-				ck_assert_uint_le(up[i - 1].priority,
-						  up[i].priority);
+				ck_assert_int_le(up[i - 1].priority,
+						 up[i].priority);
 		}
 	}
 }
