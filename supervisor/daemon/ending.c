@@ -309,7 +309,7 @@ void ending_kill_doomed(struct daemon *d, bool more)
 		en->limit_usec = ENDING_KILL_USEC;
 	r = kill_together(en);
 	if (r == -EAGAIN) {
-		en->limit_usec = MIN(2 * en->limit_usec, ENDING_KILL_MAX_USEC);
+		en->limit_usec = ENDING_KILL_MAX_USEC;
 		hub_arm(&d->hub, &en->again,
 			usec_add(clock_monotonic_usec(), ENDING_AGAIN_USEC));
 		return;

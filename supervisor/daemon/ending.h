@@ -14,9 +14,9 @@
 
 #include "supervisor/daemon/hub.h"
 
-/* How long the loop may stand still for killing trees. The limit is doubled
- * each time it was too short, up to the second. */
-#define ENDING_KILL_USEC     (100 * USEC_PER_MSEC)
+/* How long the loop may stand still for killing trees: at first, and when that
+ * was too short. */
+#define ENDING_KILL_USEC     (250 * USEC_PER_MSEC)
 #define ENDING_KILL_MAX_USEC (2 * USEC_PER_SEC)
 #define ENDING_AGAIN_USEC    (10 * USEC_PER_MSEC)
 /* A turn handles some workers only: turns that are waited for others. */

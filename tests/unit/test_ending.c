@@ -85,10 +85,10 @@ START_TEST(test_time_is_over)
 	ending_kill_doomed(&rig, false);
 	ck_assert_uint_eq(count_doomed(), N_TREES);
 	ck_assert(heap_contains(&rig.ender.again.node));
-	ck_assert_uint_eq(rig.ender.limit_usec, 2);
+	ck_assert_uint_eq(rig.ender.limit_usec, ENDING_KILL_MAX_USEC);
 	/* not before the others had their turn */
 	ending_kill_doomed(&rig, false);
-	ck_assert_uint_eq(rig.ender.limit_usec, 2);
+	ck_assert_uint_eq(rig.ender.limit_usec, ENDING_KILL_MAX_USEC);
 	for (size_t i = 0; i < N_TREES; i++)
 		rig_wait_state(rig.fleet.workers[i], STATE_EXITED);
 	ck_assert_uint_eq(count_doomed(), 0);

@@ -336,7 +336,8 @@ static int sweep(const struct ending *e, bool is_last, int *n_killed)
 		look_done(&before);
 		before = look;
 		look = (struct look){ 0 };
-		if (r > 0 && n <= 1) /* nobody whom a death could wake */
+		if ((r > 0 && n <= 1) || /* nobody whom a death could wake */
+		    is_late(e))
 			break;
 	}
 	look_done(&look);
