@@ -22,6 +22,7 @@
 
 #define RETRY_USEC (100 * USEC_PER_MSEC)
 #define LOOKS_MAX  8 /* in a row, while processes come and go under them */
+#define LOOK_USEC  (20 * USEC_PER_MSEC)
 
 static void tell_ended(struct worker *w)
 {
@@ -285,21 +286,42 @@ void reap_settle(struct daemon *d)
 	}
 }
 
+/* Is there a dead orphan? The peek spares the look at all children in the
+ * common case that nothing is left. */
+static void look_for_orphans(struct daemon *d)
+{
+	siginfo_t info = { 0 };
+
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+	    info.si_pid == 0)
+		return;
+	d->reaper.is_due = true;
+	hub_request_turn(&d->hub);
+}
+
+static void on_look(struct timer *t, uint64_t now_usec _unused_)
+{
+	struct reaper *rp = container_of(t, struct reaper, look);
+
+	look_for_orphans(container_of(rp, struct daemon, reaper));
+}
+
 /* A child died. Workers are told of by their pidfds, which come first; what
- * is left to find here are orphans. The peek spares the look at all children
- * in the common case that nothing is left. */
+ * is left to find are orphans. Even the peek takes the kernel past all
+ * children, and now there are replacements to be born: unless somebody waits
+ * for an orphan's end, it is made a little later, once for many deaths. */
 static int on_sigchld(sd_event_source *source _unused_,
 		      const struct signalfd_siginfo *si _unused_,
 		      void *userdata)
 {
 	struct daemon *d = userdata;
-	siginfo_t info = { 0 };
+	struct reaper *rp = &d->reaper;
 
-	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
-	    info.si_pid == 0)
-		return 0;
-	d->reaper.is_due = true;
-	hub_request_turn(&d->hub);
+	if (!LIST_EMPTY(&rp->lingering))
+		look_for_orphans(d);
+	else if (!heap_contains(&rp->look.node))
+		hub_arm(&d->hub, &rp->look,
+			usec_add(clock_monotonic_usec(), LOOK_USEC));
 	return 0;
 }
 
@@ -335,6 +357,7 @@ int reaper_init(struct daemon *d)
 
 	LIST_INIT(&d->reaper.lingering);
 	d->reaper.retry.on_time = on_retry;
+	d->reaper.look.on_time = on_look;
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return -errno;
 	r = sd_event_add_signal(d->hub.event, &d->reaper.sigchld, SIGCHLD,
@@ -348,6 +371,7 @@ int reaper_init(struct daemon *d)
 void reaper_done(struct daemon *d)
 {
 	hub_disarm(&d->hub, &d->reaper.retry);
+	hub_disarm(&d->hub, &d->reaper.look);
 	sd_event_source_unref(d->reaper.sigchld);
 	d->reaper.sigchld = NULL;
 }

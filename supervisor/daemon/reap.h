@@ -33,6 +33,7 @@ struct reaper {
 	bool is_due;		      /* something may have changed: look */
 	size_t n_strays;	      /* live orphans that belong to nobody */
 	struct timer retry; /* armed: a look failed for want of memory or fds */
+	struct timer look;  /* armed: a child died, perhaps an orphan */
 };
 
 int reaper_init(struct daemon *d);
