@@ -115,9 +115,10 @@ static ssize_t receive_with_fds(int fd, void *data, size_t size, int *fds,
 
 /* ---- the spawner's side --------------------------------------------------- */
 
-/* Libraries that were the caller's are of no use to the children: leaving them
- * out spares copying two thirds of the mappings. Not libc and the loader, and
- * not the sanitizers, which the child's code calls. */
+/* Libraries that were the caller's are of no use here, and each clone would
+ * copy their mappings. Not libc and the loader, and not the sanitizers, which
+ * our code calls. (MADV_DONTFORK costs more than it spares: the kernel copies
+ * the whole tree of mappings and takes these out of the copy, one by one.) */
 static bool is_dispensable(const char *path)
 {
 	const char *name = strrchr(path, '/');
@@ -126,7 +127,7 @@ static bool is_dispensable(const char *path)
 	       strncmp(name, "/ld-", 4) != 0 && !strstr(name, "san.so");
 }
 
-static void leave_libraries_out(void)
+static void drop_libraries(void)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
 	char line[1024];
@@ -137,9 +138,8 @@ static void leave_libraries_out(void)
 		uintptr_t start = strtoul(line, &dash, 16);
 
 		if (path && *dash == '-' && is_dispensable(path))
-			(void)madvise((void *)start,
-				      strtoul(dash + 1, NULL, 16) - start,
-				      MADV_DONTFORK);
+			(void)munmap((void *)start,
+				     strtoul(dash + 1, NULL, 16) - start);
 	}
 	if (f)
 		fclose(f);
@@ -259,7 +259,7 @@ static int run_spawner(void *arg _unused_)
 
 	if (!message)
 		return 1;
-	leave_libraries_out();
+	drop_libraries();
 	while ((n = receive_with_fds(SPAWNER_FD, message, SPAWNER_MESSAGE_MAX,
 				     fds, &n_fds)) > 0) {
 		message[n] = '\0';
