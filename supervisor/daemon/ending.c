@@ -35,11 +35,20 @@ static int open_leaf(const struct worker *w)
 	return fd < 0 ? -errno : fd;
 }
 
+static int open_events(const struct worker *w)
+{
+	char path[CGROUP_NAME_MAX + sizeof("/cgroup.events")];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.events", w->leaf_name);
+	fd = openat(w->daemon->cgroup.fd, path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 bool ending_is_populated(const struct worker *w)
 {
-	_cleanup_(fd_closep) int fd = open_leaf(w);
-
-	int r = fd < 0 ? fd : cgroup_leaf_is_populated(fd);
+	_cleanup_(fd_closep) int fd = open_events(w);
+	int r = fd < 0 ? fd : cgroup_events_populated(fd);
 
 	/* No fd, no memory: then it is not known, and so not called empty. */
 	return r != 0 && r != -ENOENT && r != -ENODEV;
@@ -60,13 +69,11 @@ void ending_unwatch_leaf(struct worker *w)
 
 int ending_watch_leaf(struct worker *w)
 {
-	_cleanup_(fd_closep) int fd = -1;
 	int r;
 
 	if (w->leaf_events.fd >= 0)
 		return 0;
-	fd = open_leaf(w);
-	r = fd < 0 ? fd : cgroup_leaf_events_open(fd);
+	r = open_events(w);
 	if (r < 0)
 		return r;
 	w->leaf_events = (struct watch){ r, HUB_URGENT, on_leaf_events };
@@ -78,17 +85,12 @@ int ending_watch_leaf(struct worker *w)
 
 bool ending_leaf_emptied(struct worker *w)
 {
-	char text[256];
-	ssize_t n;
+	int r;
 
 	if (w->leaf_events.fd < 0)
 		return !ending_is_populated(w);
-	/* Reading it is also what makes it quiet until the next change. */
-	n = pread(w->leaf_events.fd, text, sizeof(text) - 1, 0);
-	if (n < 0)
-		return errno == ENODEV; /* removed; else: not known */
-	text[n] = '\0';
-	return !strstr(text, "populated 1");
+	r = cgroup_events_populated(w->leaf_events.fd);
+	return r == 0 || r == -ENODEV; /* else: not known */
 }
 
 void ending_drop_leaf(struct worker *w)
@@ -105,7 +107,7 @@ void ending_drop_leaf(struct worker *w)
 		log_debug("worker=%s cannot remove cgroup %s: %s", w->name,
 			  w->leaf_name, strerror(-r));
 	free(TAKE(w->leaf_name));
-	w->leaf_killed = false;
+	w->leaf_killed = w->leaf_empty = false;
 }
 
 static char *make_leaf_name(struct worker *w)
@@ -146,7 +148,7 @@ int ending_prepare_leaf(struct worker *w, int *ret_fd)
 	 * if those that are left in it are to be left alone. */
 	if (w->leaf_name && !w->leaf_killed)
 		fd = open_leaf(w);
-	if (fd >= 0 && w->settings->killasgroup &&
+	if (fd >= 0 && w->settings->killasgroup && !w->leaf_empty &&
 	    cgroup_leaf_is_populated(fd) != 0) {
 		fd_close(fd);
 		fd = -EBUSY;
@@ -158,6 +160,7 @@ int ending_prepare_leaf(struct worker *w, int *ret_fd)
 			 "cannot make its cgroup: %s", strerror(-fd));
 		return fd;
 	}
+	w->leaf_empty = false;
 	*ret_fd = fd;
 	return 0;
 }

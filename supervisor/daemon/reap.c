@@ -37,12 +37,14 @@ void reap_leaf_changed(struct worker *w)
 	if (!ending_leaf_emptied(w) || w->tree != TREE_IN_LEAF)
 		return;
 	ending_unwatch_leaf(w);
+	w->leaf_empty = true;
 	tell_ended(w);
 }
 
 static void settle_leaf(struct worker *w)
 {
-	if (!w->settings->killasgroup || !ending_is_populated(w)) {
+	w->leaf_empty = w->settings->killasgroup && !ending_is_populated(w);
+	if (!w->settings->killasgroup || w->leaf_empty) {
 		tell_ended(w);
 		return;
 	}

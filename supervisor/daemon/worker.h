@@ -71,6 +71,7 @@ struct worker {
 	char *leaf_name; /* NULL: none */
 	struct watch leaf_events;
 	bool leaf_killed;	/* not to be used again */
+	bool leaf_empty;	/* seen so when its last process had ended */
 	bool leader_is_foreign; /* a MAINPID that is no child of ours */
 	enum tree_state tree;
 	bool has_rest; /* as the last look at its tree saw it */

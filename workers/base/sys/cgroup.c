@@ -386,17 +386,22 @@ int cgroup_leaf_new(const struct cgroup_base *base, const char *name)
 
 int cgroup_leaf_is_populated(int leaf_fd)
 {
-	char text[EVENTS_MAX];
 	int fd = cgroup_leaf_events_open(leaf_fd), r;
-	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	n = read(fd, text, sizeof(text) - 1);
-	r = n < 0 ? -errno : 0;
+	r = cgroup_events_populated(fd);
 	fd_close(fd);
-	if (r < 0)
-		return r;
+	return r;
+}
+
+int cgroup_events_populated(int events_fd)
+{
+	char text[EVENTS_MAX];
+	ssize_t n = pread(events_fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return -errno;
 	text[n] = '\0';
 	return strstr(text, "populated 1") != NULL;
 }

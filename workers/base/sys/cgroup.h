@@ -46,6 +46,10 @@ int cgroup_leaf_is_populated(int leaf_fd);
  * changes; read it once before polling. Returns an fd or -errno. */
 int cgroup_leaf_events_open(int leaf_fd);
 
+/* The same as cgroup_leaf_is_populated(), from an open cgroup.events, which is
+ * then quiet until the next change. -ENODEV: the leaf was removed. */
+int cgroup_events_populated(int events_fd);
+
 /* SIGKILLs everything in it, racing forks included. Returns 0 or -errno. */
 int cgroup_leaf_kill(int leaf_fd);
 

@@ -31,10 +31,18 @@ static struct {
 	void *userdata;
 } sink = { .format = LOG_FORMAT_AUTO, .max = LOG_LEVEL_INFO };
 
+/* Asked once at log_init(), else for each line. */
+static enum log_format resolve_format(enum log_format format)
+{
+	if (format != LOG_FORMAT_AUTO)
+		return format;
+	return isatty(STDERR_FILENO) ? LOG_FORMAT_TIME : LOG_FORMAT_PREFIX;
+}
+
 void log_init(const char *name, enum log_format format, enum log_level max)
 {
 	sink.name = name;
-	sink.format = format;
+	sink.format = resolve_format(format);
 	sink.max = max;
 }
 
@@ -85,14 +93,10 @@ static size_t put_time(char *line, size_t size, enum log_level level)
 
 static size_t put_prefix(char *line, size_t size, enum log_level level)
 {
-	enum log_format format = sink.format;
 	const char *name =
 		sink.name != NULL ? sink.name : program_invocation_short_name;
 
-	if (format == LOG_FORMAT_AUTO)
-		format = isatty(STDERR_FILENO) ? LOG_FORMAT_TIME
-					       : LOG_FORMAT_PREFIX;
-	switch (format) {
+	switch (resolve_format(sink.format)) {
 	case LOG_FORMAT_TIME:
 		return put_time(line, size, level);
 	case LOG_FORMAT_PLAIN:

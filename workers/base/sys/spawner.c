@@ -18,14 +18,20 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/spawn_child.h"
 
 #define SPAWNER_FD 3 /* its socket */
 #define FDS_MAX	   (SPAWN_FDS_MAX + 2)
+
+/* The spawner's buffer: a message, and behind it pointers to its strings. Each
+ * page that it writes to is copied after each clone, so it keeps to few. */
+#define BUFFER_BYTES ((SPAWNER_MESSAGE_MAX + 4) * (1 + sizeof(char *)))
 
 enum has {
 	HAS_PATH = 1 << 0,
@@ -174,11 +180,10 @@ struct unpacked {
 	struct spawn_credentials credentials;
 	struct spawn_fd fds[SPAWN_FDS_MAX];
 	sigset_t ignored; /* nothing: the spawner began with the defaults */
-	char **words;
 };
 
-static int unpack(struct request *rq, size_t len, const int *fds,
-		  struct unpacked *u)
+static void unpack(struct request *rq, size_t len, const int *fds,
+		   struct unpacked *u)
 {
 	gid_t *groups = (gid_t *)(void *)(rq + 1);
 	struct strings s = { (char *)(groups + rq->n_groups),
@@ -186,17 +191,16 @@ static int unpack(struct request *rq, size_t len, const int *fds,
 	bool has_cgroup = rq->has & HAS_CGROUP;
 	const int *placed = fds + 1 + has_cgroup;
 	struct spawn_spec *spec = &u->spec;
+	size_t end = (len + sizeof(char *)) & ~(sizeof(char *) - 1);
+	char **words = (char **)(void *)((char *)rq + end);
 
-	u->words = calloc(rq->n_argv + rq->n_envp + 2, sizeof(char *));
-	if (!u->words)
-		return -ENOMEM;
 	sigemptyset(&u->ignored);
 	u->credentials = (struct spawn_credentials){ rq->uid, rq->gid, groups,
 						     rq->n_groups };
 	for (size_t i = 0; i < rq->n_fds; i++)
 		u->fds[i] = (struct spawn_fd){ placed[i], rq->fd_to[i] };
 	*spec = (struct spawn_spec){
-		.argv = take_vector(&s, rq->n_argv, u->words),
+		.argv = take_vector(&s, rq->n_argv, words),
 		.fds = u->fds,
 		.n_fds = rq->n_fds,
 		.umask = rq->umask,
@@ -216,12 +220,11 @@ static int unpack(struct request *rq, size_t len, const int *fds,
 	};
 	if (rq->has & HAS_ENVP)
 		spec->envp =
-			take_vector(&s, rq->n_envp, u->words + rq->n_argv + 1);
+			take_vector(&s, rq->n_envp, words + rq->n_argv + 1);
 	if (rq->has & HAS_PATH)
 		spec->search_path = take_string(&s);
 	if (rq->has & HAS_DIRECTORY)
 		spec->directory = take_string(&s);
-	return 0;
 }
 
 /* Takes the fds. They are closed before the answer: whoever sees the new
@@ -235,12 +238,8 @@ static void serve(pid_t owner, char *message, size_t len, int *fds,
 	struct answer answer;
 
 	reeve_assert(len > sizeof(*rq));
-	answer.error = unpack(rq, len, fds, &u);
-	if (answer.error == 0) {
-		answer.error =
-			spawn_start_sibling(&u.spec, owner, fds[0], &child);
-		free(u.words);
-	}
+	unpack(rq, len, fds, &u);
+	answer.error = spawn_start_sibling(&u.spec, owner, fds[0], &child);
 	answer.pid = child.pid;
 	for (size_t i = 0; i < n_fds; i++)
 		fd_close(fds[i]);
@@ -251,7 +250,7 @@ static void serve(pid_t owner, char *message, size_t len, int *fds,
 
 static int run_spawner(void *arg _unused_)
 {
-	char *message = malloc(SPAWNER_MESSAGE_MAX + 1);
+	char *message = malloc(BUFFER_BYTES);
 	pid_t owner = getppid(); /* checked a moment ago, by our own start */
 	int fds[FDS_MAX];
 	size_t n_fds;
@@ -282,11 +281,15 @@ static int start_process(struct spawner *s)
 		.n_fds = ARRAY_SIZE(fds),
 		.parent_death_signal = SIGKILL,
 	};
+	const struct timeval patience = { SPAWNER_WAIT_USEC / USEC_PER_SEC,
+					  SPAWNER_WAIT_USEC % USEC_PER_SEC };
 	struct spawn_child child;
 	int ends[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
+	(void)setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience,
+			 sizeof(patience));
 	fds[0].from = ends[1];
 	r = spawn_start(&spec, &child);
 	fd_close(ends[1]);
@@ -426,17 +429,11 @@ static ssize_t pack(struct spawner *s, const struct spawn_spec *spec)
 /* 0 with *ret_child, the -errno of the start, or -ECONNRESET. */
 static int await_answer(struct spawner *s, struct spawn_child *ret_child)
 {
-	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 	struct answer answer;
-	int fds[FDS_MAX], r;
+	int fds[FDS_MAX];
 	size_t n_fds;
 	ssize_t n;
 
-	do
-		r = poll(&p, 1, SPAWNER_WAIT_USEC / 1000);
-	while (r < 0 && errno == EINTR);
-	if (r <= 0)
-		return -ECONNRESET;
 	n = receive_with_fds(s->fd, &answer, sizeof(answer), fds, &n_fds);
 	if (n != (ssize_t)sizeof(answer))
 		return -ECONNRESET;
