@@ -57,9 +57,22 @@ static void take_numbers(struct status_row *row, const uint64_t *n)
 	row->exit_uptime_usec = n[LIST_EXIT_UPTIME];
 }
 
+/* Cheaper than sd_bus_message_read(). A message that ends here is an error. */
+static int read_strings(sd_bus_message *m, const char **const *strings,
+			size_t n)
+{
+	int r = 1;
+
+	for (size_t i = 0; i < n && r > 0; i++)
+		r = sd_bus_message_read_basic(m, 's', strings[i]);
+	return r == 0 ? -EBADMSG : r;
+}
+
 /* Returns 1, 0 at the end, or -errno. A later daemon may send more numbers. */
 static int read_row(sd_bus_message *m, struct status_row *row)
 {
+	const char **const names[] = { &row->name, &row->group, &row->state };
+	const char **const words[] = { &row->status, &row->error };
 	const void *numbers;
 	size_t size_bytes;
 	int r;
@@ -67,7 +80,7 @@ static int read_row(sd_bus_message *m, struct status_row *row)
 	r = sd_bus_message_enter_container(m, 'r', "sssatss");
 	if (r <= 0)
 		return r;
-	r = sd_bus_message_read(m, "sss", &row->name, &row->group, &row->state);
+	r = read_strings(m, names, ARRAY_SIZE(names));
 	if (r >= 0)
 		r = sd_bus_message_read_array(m, 't', &numbers, &size_bytes);
 	if (r >= 0 && size_bytes < LIST_NUMBER_COUNT * sizeof(uint64_t))
@@ -75,7 +88,7 @@ static int read_row(sd_bus_message *m, struct status_row *row)
 	if (r < 0)
 		return r;
 	take_numbers(row, numbers);
-	r = sd_bus_message_read(m, "ss", &row->status, &row->error);
+	r = read_strings(m, words, ARRAY_SIZE(words));
 	if (r >= 0)
 		r = sd_bus_message_exit_container(m);
 	return r < 0 ? r : 1;

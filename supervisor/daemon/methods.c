@@ -175,6 +175,17 @@ static uint32_t list_flags(const struct worker *w)
 	return flags;
 }
 
+/* Half the price of sd_bus_message_append(): it matters, times thousands. */
+static int append_strings(sd_bus_message *reply, const char *const *strings,
+			  size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = sd_bus_message_append_basic(reply, 's', strings[i]);
+	return r;
+}
+
 static int append_row(sd_bus_message *reply, const struct worker *w,
 		      uint64_t now)
 {
@@ -198,18 +209,19 @@ static int append_row(sd_bus_message *reply, const struct worker *w,
 			lc->has_exit ? usec_sub(now, lc->exit_usec) : 0,
 		[LIST_EXIT_UPTIME] = lc->exit_uptime_usec,
 	};
+	const char *const names[] = { w->name, ws->group_name,
+				      worker_state_name(lc->state) };
+	const char *const words[] = { w->status ? w->status : "", w->error };
 	int r;
 
 	r = sd_bus_message_open_container(reply, 'r', "sssatss");
 	if (r >= 0)
-		r = sd_bus_message_append(reply, "sss", w->name, ws->group_name,
-					  worker_state_name(lc->state));
+		r = append_strings(reply, names, ARRAY_SIZE(names));
 	if (r >= 0)
 		r = sd_bus_message_append_array(reply, 't', numbers,
 						sizeof(numbers));
 	if (r >= 0)
-		r = sd_bus_message_append(reply, "ss",
-					  w->status ? w->status : "", w->error);
+		r = append_strings(reply, words, ARRAY_SIZE(words));
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
