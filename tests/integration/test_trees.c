@@ -2,6 +2,7 @@
  * mark. Escapees, orphans, fork bombs, stopped processes, leftovers of a
  * supervisor that was killed. Each test runs with both guarantees. */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +213,23 @@ START_TEST(test_orphan_without_a_mark_is_ended_at_the_end)
 }
 END_TEST
 
+START_TEST(test_dead_orphans_are_reaped)
+{
+	struct rig *r =
+		rig_start(flags_of[_i],
+			  "[worker:a]\nstartsecs = 0\n"
+			  "command = %s daemon { mark %s exit 0 } wait\n",
+			  actor(), H);
+	pid_t orphan;
+
+	read_family(r, "family", &orphan, 1);
+	while (kill(orphan, 0) == 0) /* a zombie too; the deadline is ours */
+		(void)sched_yield();
+	ck_assert_int_eq(errno, ESRCH);
+	ck_assert_int_eq(rig_stop(r), 0);
+}
+END_TEST
+
 START_TEST(test_storm)
 {
 	enum { N = 200 };
@@ -281,5 +299,6 @@ UNIT_LOOP_MAIN("trees", EACH_GUARANTEE, test_stop_ends_the_tree,
 	       test_stopped_worker_stops,
 	       test_killasgroup_off_leaves_the_rest_until_the_end,
 	       test_two_trees_are_told_apart, test_leftovers_of_a_killed_reeved,
-	       test_orphan_without_a_mark_is_ended_at_the_end, test_storm,
+	       test_orphan_without_a_mark_is_ended_at_the_end,
+	       test_dead_orphans_are_reaped, test_storm,
 	       test_orphan_that_is_born_during_a_look)
