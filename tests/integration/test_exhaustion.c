@@ -303,9 +303,11 @@ START_TEST(test_no_memory)
 	struct rig *r;
 	pid_t a;
 
-	/* A sanitizer's malloc ends the program, unless it is told not to. */
-	ck_assert_int_eq(
-		setenv("ASAN_OPTIONS", "allocator_may_return_null=1", 1), 0);
+	if (getenv("REEVE_SANITIZED")) {
+		puts("SKIP: no memory: a sanitizer's own malloc ends the "
+		     "program then");
+		return;
+	}
 	r = rig_start(0,
 		      "[worker:a]\nautorestart = true\n"
 		      "rlimit_data = unlimited\n" WAITER,
