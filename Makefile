@@ -231,8 +231,17 @@ fuzz-run: $(FUZZ)
 			$$found $$seeds || exit 1; \
 	done
 
-soak: all $(INTEGRATION) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60
-	@$(call test_env,$(BUILD)) $(RUN) -n $@ -t 300 -l $(SECONDS) $(INTEGRATION)
+# Each random life has a seed of its own, so one run of many does; 400 of
+# them take some hundredths of a second.
+WALK := $(BUILD)/tests/unit/test_lifecycle_walk
+soak: TOTALS = $(BUILD)/soak.totals
+soak: all $(INTEGRATION) $(WALK) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60, and many random lives
+	@: >$(TOTALS); failed=; \
+	REEVE_SOAK=$(SECONDS) CK_TIMEOUT_MULTIPLIER=1000 $(RUN) -n walk \
+		-t 20000 $(WALK) || failed=1; \
+	$(call test_env,$(BUILD)) $(RUN) -n $@ -t 300 -l $(SECONDS) \
+		$(INTEGRATION) || failed=1; \
+	tests/run -s $(TOTALS) && [ -z "$$failed" ]
 
 bench: deps-bench ## speed and memory beside the peers, in one run
 	$(SUBMAKE) all programs

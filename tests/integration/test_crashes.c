@@ -138,6 +138,7 @@ static void check_at_work(int flags, size_t first)
 		(void)background_wait(&restart);
 		check_clean_restart(r, before, at_work[i]);
 	}
+	unit_count(n_killed, "kills");
 	ck_assert(strace == 0 || n_killed >= 3); /* most of the six occur */
 	ck_assert_int_eq(rig_stop(r), 0);
 }

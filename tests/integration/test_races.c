@@ -88,15 +88,14 @@ static struct background act(struct rig *r, struct rng *rng, size_t hand)
 }
 
 /* One dies by itself now and then. */
-static void kill_one(struct rig *r, struct rng *rng)
+static bool kill_one(struct rig *r, struct rng *rng)
 {
 	static const char *const victims[] = { "plain", "set:2", "stubborn:0",
 					       "parent:1", "notify" };
 	const char *name = victims[rng_below(rng, ARRAY_SIZE(victims))];
 	pid_t pid = rig_row(r, name).pid;
 
-	if (pid > 0)
-		(void)kill(pid, SIGKILL);
+	return pid > 0 && kill(pid, SIGKILL) == 0;
 }
 
 static void hammer(struct rig *r)
@@ -104,7 +103,7 @@ static void hammer(struct rig *r)
 	uint64_t end = usec_add(clock_monotonic_usec(), SECONDS * USEC_PER_SEC);
 	struct rng rng = { .state = SEED };
 	struct background hands[HANDS];
-	size_t n_acts = 0;
+	size_t n_acts = 0, n_kills = 0;
 	int code;
 
 	for (size_t i = 0; i < HANDS; i++)
@@ -120,11 +119,13 @@ static void hammer(struct rig *r)
 			n_acts++;
 		}
 		if (rng_below(&rng, 20) == 0)
-			kill_one(r, &rng);
+			n_kills += kill_one(r, &rng);
 		(void)poll(NULL, 0, LOOK_MSEC);
 	}
 	for (size_t i = 0; i < HANDS; i++) /* none of them hangs */
 		(void)background_wait(&hands[i]);
+	unit_count(n_acts, "acts");
+	unit_count(n_kills, "kills");
 }
 
 static void check_hammered(int flags)

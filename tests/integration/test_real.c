@@ -264,6 +264,7 @@ START_TEST(test_never_two_of_redis)
 		while (rig_row(r, "redis").restarts < (uint64_t)i ||
 		       rig_row(r, "redis").pid == 0);
 	}
+	unit_count(STORM, "kills");
 	wait_one_redis();
 	wait_answer(&redis, PING, "+PONG");
 	ck_assert_uint_eq(rig_row(r, "redis").restarts, STORM);

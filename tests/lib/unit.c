@@ -289,6 +289,11 @@ void unit_opt_out(unsigned checks)
 	unit.opted_out |= checks;
 }
 
+void unit_count(unsigned long n, const char *what)
+{
+	(void)printf("COUNT %lu %s\n", n, what);
+}
+
 /* --- a child with its output --------------------------------------------- */
 
 static void run_child(void (*fn)(void *arg), void *arg, int output)

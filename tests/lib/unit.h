@@ -76,6 +76,10 @@ enum unit_check {
 /* The test that is running is not checked for these (or'ed) when it ends. */
 void unit_opt_out(unsigned checks);
 
+/* What the test has done so far, told for the sums of tests/run: so many more
+ * of these (one word, "kills"). */
+void unit_count(unsigned long n, const char *what);
+
 /* A directory for this test alone, made when first asked for and removed with
  * all that is in it when the test ends, also when it fails. Its path is short
  * enough for sockets. */

@@ -507,6 +507,7 @@ START_TEST(test_random_lives)
 	}
 	for (uint64_t seed = 1; seed <= n; seed++)
 		one_life(seed);
+	unit_count(n, "schedules");
 	for (unsigned s = 0; s < STATE_COUNT; s++)
 		for (unsigned e = 0; e < EVENT_V_STOPPED; e++)
 			n_met += met[s][e];
