@@ -1,0 +1,322 @@
+/* The end of workers.
+ *
+ * The keeper has no children but workers, and what comes to it as subreaper
+ * when one is dead. Nobody else reaps either, so a pid is its process until it
+ * is reaped here, and one call for "any child" takes both kinds. What is left of
+ * a worker's tree is the children that are no worker's: its subreaping ends with
+ * it, so they are ours before its death can be seen. Each is killed with its
+ * group, which no fork escapes; the children of those come to us in turn, and
+ * each such death wakes us to look again. What outruns that (each of a chain in
+ * a session of its own) is stopped to a fixpoint by tree_kill().
+ *
+ * Then the end is judged. A worker that left of its own will, with nothing in
+ * its hands, is replaced on the same channel, and the owner need not know.
+ * Anything else is told on the board, and the seat waits for a new offer.
+ */
+#include "workers/pool/keeper_room.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/pure/str.h"
+#include "workers/base/sys/fd.h"
+#include "workers/base/sys/procstat.h"
+#include "workers/base/sys/tree.h"
+
+#define REAP_MAX   4096 /* in one turn */
+#define SWEEPS_MAX 8	/* then thoroughly */
+
+void keeper_say(struct keeper *k, const char *format, ...)
+{
+	va_list ap;
+
+	if (atomic_load(&k->board->state) == KEEPER_FATAL)
+		return;
+	va_start(ap, format);
+	(void)vsnprintf(k->board->message, sizeof(k->board->message), format,
+			ap);
+	va_end(ap);
+}
+
+void keeper_kill(struct keeper *k, size_t i, enum seat_cause cause)
+{
+	struct worker *w = &k->workers[i];
+
+	reeve_assert(w->pid > 1 && !w->is_dead);
+	if (w->cause == CAUSE_OWN)
+		w->cause = cause;
+	(void)kill(-w->pid, SIGKILL); /* fails before its setsid() */
+	(void)kill(w->pid, SIGKILL);
+}
+
+/* --- reaping ------------------------------------------------------------------- */
+
+static void note_death(struct keeper *k, const siginfo_t *info,
+		       const struct rusage *rusage)
+{
+	for (size_t i = 0; i < k->n_seats; i++) {
+		struct worker *w = &k->workers[i];
+
+		if (w->pid != info->si_pid)
+			continue;
+		w->is_dead = true;
+		w->exit_code = info->si_code == CLD_EXITED ? info->si_status
+							   : -info->si_status;
+		w->core = info->si_code == CLD_DUMPED;
+		w->rusage = *rusage;
+		return;
+	}
+}
+
+void keeper_reap(struct keeper *k)
+{
+	for (int n = 0; n < REAP_MAX; n++) {
+		siginfo_t info = { 0 };
+		struct rusage rusage;
+
+		/* The system call tells of resources; glibc's does not. */
+		if (syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG,
+			    &rusage) < 0) {
+			k->has_children = false; /* ECHILD */
+			k->has_deaths = false;
+			return;
+		}
+		k->has_children = true;
+		if (info.si_pid == 0) {
+			k->has_deaths = false;
+			return;
+		}
+		note_death(k, &info, &rusage);
+	}
+	k->has_deaths =
+		true; /* there may be more: the next turn comes at once */
+}
+
+/* --- what they leave ------------------------------------------------------------- */
+
+static bool is_worker(const struct keeper *k, pid_t pid)
+{
+	for (size_t i = 0; i < k->n_seats; i++)
+		if (k->workers[i].pid == pid && !k->workers[i].is_dead)
+			return true;
+	return false;
+}
+
+static size_t count_alive(const struct keeper *k)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->n_seats; i++)
+		n += k->workers[i].pid > 0 && !k->workers[i].is_dead;
+	return n;
+}
+
+static size_t count_words(const char *text)
+{
+	size_t n = 0;
+
+	for (; (text = strchr(text, ' ')); text++)
+		n++;
+	return n;
+}
+
+/* An orphan is our child, so its pid and its group are its until we reap. */
+static void kill_orphan(const struct keeper *k, pid_t pid, bool thoroughly)
+{
+	struct tree_process p;
+
+	if (thoroughly)
+		(void)tree_kill(&(struct tree_id){ .leader = pid });
+	else if (procstat_read(pid, &p) == 0 && p.pgrp > 1 && p.pgrp != k->pid)
+		(void)kill(-p.pgrp, SIGKILL);
+	(void)kill(pid, SIGKILL);
+}
+
+void keeper_sweep(struct keeper *k)
+{
+	bool thoroughly = k->n_sweeps >= SWEEPS_MAX;
+	const char *p = k->children;
+	ssize_t len;
+	char *end;
+
+	len = pread(k->children_fd, k->children, k->children_size - 1, 0);
+	if (len < 0)
+		return;
+	k->children[len] = '\0';
+	/* Nearly always; a worker that died since is among them still. */
+	if (count_words(k->children) <= count_alive(k)) {
+		k->n_sweeps = 0;
+		return;
+	}
+	k->n_sweeps += k->n_sweeps < SWEEPS_MAX;
+	for (;; p = end) {
+		pid_t pid = (pid_t)strtol(p, &end, 10);
+
+		if (end == p)
+			return;
+		if (!is_worker(k, pid))
+			kill_orphan(k, pid, thoroughly);
+	}
+}
+
+/* --- judging ----------------------------------------------------------------------- */
+
+struct verdict {
+	enum seat_cause cause;
+	bool is_clean;	/* left by itself, nothing in its hands */
+	bool is_queued; /* but something is waiting there */
+	bool is_failed_start;
+};
+
+static struct verdict judge(const struct keeper *k, size_t i)
+{
+	const struct channel *c = &k->seats[i].channel;
+	const struct worker *w = &k->workers[i];
+	uint32_t phase = atomic_load(&c->memory->signs.phase);
+	bool is_unready = phase == PHASE_STARTING || phase == PHASE_INIT_FAILED;
+	struct verdict v = { .cause = w->cause };
+
+	if (w->cause == CAUSE_OWN && phase == PHASE_LEAVING &&
+	    w->exit_code == 0) {
+		struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
+
+		v.is_clean = !sight.is_running;
+		v.is_queued = sight.is_queued;
+	}
+	if (w->cause == CAUSE_CUT_OFF && w->exit_code != -SIGKILL)
+		v.cause = CAUSE_OWN; /* it was on its way out */
+	else if (w->cause == CAUSE_OWN && phase == PHASE_BROKEN &&
+		 w->exit_code > 0)
+		v.cause = CAUSE_CUT_OFF;
+	v.is_failed_start =
+		is_unready && v.cause != CAUSE_KILLED && v.cause != CAUSE_LEFT;
+	return v;
+}
+
+static bool is_closing(const struct keeper *k, size_t i)
+{
+	return atomic_load(&k->board->order) != ORDER_RUN ||
+	       atomic_load(&k->seats[i].channel.memory->orders.closing) != 0;
+}
+
+/* Is the channel to have a successor at once? While closing only if something
+ * waits there that nobody else would run. The dead one is counted still. */
+static bool has_to_recycle(const struct keeper *k, size_t i,
+			   const struct verdict *v)
+{
+	if (!v->is_clean || k->config->maxtasksperchild == 0 ||
+	    k->is_owner_gone ||
+	    atomic_load(&k->board->order) == ORDER_TERMINATE ||
+	    atomic_load(&k->board->state) == KEEPER_FATAL ||
+	    k->now_usec < k->failures.not_before_usec)
+		return false;
+	if (is_closing(k, i))
+		return v->is_queued;
+	return keeper_count_live(k) <= keeper_count_wanted(k);
+}
+
+/* --- telling ------------------------------------------------------------------------- */
+
+static void describe_failure(struct keeper *k, size_t i,
+			     const struct verdict *v)
+{
+	const struct channel_signs *signs = &k->seats[i].channel.memory->signs;
+	const struct worker *w = &k->workers[i];
+	char text[CHANNEL_ERROR_MAX], shown[CHANNEL_ERROR_MAX / 2];
+	bool is_refused = atomic_load(&signs->phase) == PHASE_INIT_FAILED;
+
+	memcpy(text, signs->init_message, sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	if (v->cause == CAUSE_START)
+		keeper_say(k, "worker %zu: not ready in %.3f s", i,
+			   (double)k->config->start_timeout_usec / 1e6);
+	else if (v->cause == CAUSE_CUT_OFF)
+		keeper_say(k,
+			   "worker %zu: closed its descriptors or executed "
+			   "a program before it was ready",
+			   i);
+	else if (is_refused)
+		keeper_say(k, "worker %zu: %s", i,
+			   str_escape(text, shown, sizeof(shown)));
+	else if (w->exit_code < 0)
+		keeper_say(k,
+			   "worker %zu: killed by signal %d (SIG%s) before "
+			   "it was ready",
+			   i, -w->exit_code,
+			   sigabbrev_np(-w->exit_code) ?: "?");
+	else
+		keeper_say(k,
+			   "worker %zu: exited with code %d before it was "
+			   "ready",
+			   i, w->exit_code);
+}
+
+static void count_failure(struct keeper *k, size_t i, const struct verdict *v)
+{
+	uint64_t progress = atomic_load(&k->board->progress);
+
+	describe_failure(k, i, v);
+	atomic_fetch_add(&k->board->n_start_failures, 1);
+	if (failures_add(&k->failures, k->now_usec, progress))
+		atomic_store(&k->board->state, KEEPER_FATAL);
+}
+
+static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
+{
+	struct seat *seat = &k->board->seats[i];
+	const struct worker *w = &k->workers[i];
+
+	seat->cause = cause;
+	seat->exit_code = w->exit_code;
+	seat->core = w->core;
+	seat->rusage = w->rusage;
+	seat->oom = OOM_NO;
+	if (w->exit_code == -SIGKILL && cause == CAUSE_OWN)
+		seat->oom = oom_judge(&k->oom);
+	atomic_store(&seat->state, SEAT_ENDED);
+	atomic_fetch_add(&k->board->n_changes, 1);
+	k->has_news = true;
+}
+
+/* Children that are on their way to their exec may hold what we close. */
+static void close_lifeline(const struct keeper *k, struct worker *w)
+{
+	(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, w->lifeline_fd, NULL);
+	w->lifeline_fd = fd_close(w->lifeline_fd);
+}
+
+static void settle(struct keeper *k, size_t i)
+{
+	struct worker *w = &k->workers[i];
+	struct verdict v = judge(k, i);
+	bool is_left = v.is_clean &&
+		       (k->config->maxtasksperchild > 0 || is_closing(k, i));
+
+	close_lifeline(k, w);
+	if (has_to_recycle(k, i, &v) && keeper_start(k, i, true) == 0)
+		return;
+	if (v.is_failed_start)
+		count_failure(k, i, &v);
+	tell_end(k, i, is_left ? CAUSE_LEFT : v.cause);
+	*w = (struct worker){
+		.turn = w->turn,
+		.generation = w->generation,
+		.lifeline_fd = -1,
+	};
+}
+
+void keeper_settle(struct keeper *k)
+{
+	for (size_t i = 0; i < k->n_seats; i++)
+		if (k->workers[i].is_dead)
+			settle(k, i);
+}

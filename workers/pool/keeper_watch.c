@@ -1,0 +1,229 @@
+/* Deadlines, and leave.
+ *
+ * Nobody tells the keeper when a task begins: that would cost each task a
+ * system call. So it looks at the rings, eight times in a task's time, and cuts
+ * what it has seen unchanged for all of it: a task gets its full time, and at
+ * most an eighth more. The word it saw (slot, use of the slot, item) is what it
+ * changes by compare-and-swap: if that task has ended since, nothing happens to
+ * the next one.
+ *
+ * It looks only while there is something to see. After some looks at empty
+ * rings it dozes, says so on the board, looks once more (the owner may have
+ * published before it could read that), and sleeps until the owner rings.
+ */
+#include "workers/pool/keeper_room.h"
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
+
+#define LOOKS_PER_TASK	8
+#define LOOK_MIN_USEC	UINT64_C(1000)
+#define LOOK_MAX_USEC	UINT64_C(100000)
+#define IDLE_LOOKS_MAX	8
+#define LEAVE_LOOK_USEC UINT64_C(1000) /* has the successor got ready? */
+
+/* --- tasks ------------------------------------------------------------------- */
+
+struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint)
+{
+	struct ring_sight sight = { .slot = hint };
+
+	for (uint64_t i = hint; i < hint + c->n_slots; i++) {
+		uint64_t word = atomic_load_explicit(&channel_slot(c, i)->word,
+						     memory_order_acquire);
+		unsigned state = slot_word_state(word);
+
+		sight.is_queued |= state == SLOT_QUEUED;
+		if (state != SLOT_RUNNING && state != SLOT_CANCELLING)
+			continue;
+		sight.is_running = true;
+		sight.slot = i;
+		sight.word = word;
+		break;
+	}
+	return sight;
+}
+
+/* Returns true when there is something to be watched. */
+static bool look(struct keeper *k, size_t i)
+{
+	struct worker *w = &k->workers[i];
+	const struct channel *c = &k->seats[i].channel;
+	struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
+	uint64_t word = sight.word;
+
+	w->watch.slot = sight.slot;
+	if (word != w->watch.word) {
+		w->watch.word = word;
+		w->watch.since_usec = k->now_usec;
+	} else if (slot_word_state(word) == SLOT_RUNNING &&
+		   usec_sub(k->now_usec, w->watch.since_usec) >=
+			   k->config->task_timeout_usec &&
+		   atomic_compare_exchange_strong(
+			   &channel_slot(c, sight.slot)->word, &word,
+			   slot_word(SLOT_CANCELLING, slot_word_tag(word),
+				     slot_word_item(word)))) {
+		keeper_kill(k, i, CAUSE_TIMEOUT);
+	}
+	return sight.is_running || sight.is_queued;
+}
+
+static bool look_at_all(struct keeper *k)
+{
+	bool is_busy = false;
+
+	for (size_t i = 0; i < k->n_seats; i++)
+		if (k->workers[i].pid > 0 && k->workers[i].cause == CAUSE_OWN)
+			is_busy |= look(k, i);
+	return is_busy;
+}
+
+static uint64_t next_look_usec(const struct keeper *k)
+{
+	uint64_t timeout_usec = k->config->task_timeout_usec;
+	uint64_t next = MIN(MAX(timeout_usec / LOOKS_PER_TASK, LOOK_MIN_USEC),
+			    LOOK_MAX_USEC);
+
+	next = usec_add(k->now_usec, next);
+	for (size_t i = 0; i < k->n_seats; i++) {
+		const struct worker *w = &k->workers[i];
+
+		if (w->pid > 0 &&
+		    slot_word_state(w->watch.word) == SLOT_RUNNING &&
+		    w->cause == CAUSE_OWN)
+			next = MIN(next,
+				   usec_add(w->watch.since_usec, timeout_usec));
+	}
+	return next;
+}
+
+static void watch_tasks(struct keeper *k)
+{
+	if (k->config->task_timeout_usec == 0) {
+		k->watch_usec = USEC_INFINITY;
+		return;
+	}
+	if (k->now_usec < k->watch_usec)
+		return;
+	k->n_idle_looks = look_at_all(k) ? 0 : k->n_idle_looks + 1;
+	if (k->n_idle_looks >= IDLE_LOOKS_MAX) {
+		atomic_store(&k->board->is_dozing, 1);
+		if (!look_at_all(k)) {
+			k->watch_usec = USEC_INFINITY;
+			return;
+		}
+		atomic_store(&k->board->is_dozing, 0);
+		k->n_idle_looks = 0;
+	}
+	k->watch_usec = next_look_usec(k);
+}
+
+void keeper_watch_wake(struct keeper *k)
+{
+	if (k->watch_usec == USEC_INFINITY &&
+	    atomic_load(&k->board->is_dozing) == 0) {
+		k->n_idle_looks = 0;
+		k->watch_usec = k->now_usec;
+	}
+}
+
+/* --- starts, lifelines ----------------------------------------------------------- */
+
+static uint64_t start_due_usec(const struct keeper *k, const struct worker *w)
+{
+	return usec_add(w->started_usec, k->config->start_timeout_usec);
+}
+
+static void watch_worker(struct keeper *k, size_t i)
+{
+	const struct channel_signs *signs = &k->seats[i].channel.memory->signs;
+	struct worker *w = &k->workers[i];
+
+	if (!w->is_ready)
+		w->is_ready = atomic_load_explicit(&signs->phase,
+						   memory_order_relaxed) !=
+			      PHASE_STARTING;
+	if (w->cause != CAUSE_OWN)
+		return;
+	if (w->cut_off_usec != 0 && k->now_usec >= w->cut_off_usec)
+		keeper_kill(k, i, CAUSE_CUT_OFF);
+	else if (!w->is_ready && k->config->start_timeout_usec > 0 &&
+		 k->now_usec >= start_due_usec(k, w))
+		keeper_kill(k, i, CAUSE_START);
+}
+
+/* --- leave ----------------------------------------------------------------------- */
+
+/* Between leaving and ready. */
+static bool is_recycling(const struct worker *w)
+{
+	return w->pid > 0 && (w->has_leave || (w->is_recycled && !w->is_ready));
+}
+
+static bool is_waiting(const struct worker *w)
+{
+	return w->pid > 0 && w->has_asked && !w->has_leave;
+}
+
+static void grant_leave(struct keeper *k)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < k->n_seats; i++)
+		n += is_recycling(&k->workers[i]);
+	for (size_t i = 0; i < k->n_seats && n < k->config->recycle_max; i++) {
+		struct worker *w = &k->workers[i];
+
+		if (!is_waiting(w))
+			continue;
+		n += !is_recycling(w);
+		w->has_leave = true;
+		atomic_store(&k->seats[i].channel.memory->orders.may_leave, 1);
+	}
+}
+
+/* A successor that gets ready does not say so: looked at only while somebody
+ * waits for it. */
+static bool has_to_look_for_leave(const struct keeper *k)
+{
+	bool is_awaited = false, is_starting = false;
+
+	for (size_t i = 0; i < k->n_seats; i++) {
+		const struct worker *w = &k->workers[i];
+
+		is_awaited |= is_waiting(w);
+		is_starting |= w->pid > 0 && w->is_recycled && !w->is_ready;
+	}
+	return is_awaited && is_starting;
+}
+
+/* --- all of it ------------------------------------------------------------------- */
+
+void keeper_watch(struct keeper *k)
+{
+	for (size_t i = 0; i < k->n_seats; i++)
+		if (k->workers[i].pid > 0)
+			watch_worker(k, i);
+	if (k->config->recycle_max > 0)
+		grant_leave(k);
+	watch_tasks(k);
+}
+
+uint64_t keeper_watch_next_usec(const struct keeper *k)
+{
+	uint64_t next = k->watch_usec;
+
+	for (size_t i = 0; i < k->n_seats; i++) {
+		const struct worker *w = &k->workers[i];
+
+		if (w->pid == 0 || w->cause != CAUSE_OWN)
+			continue;
+		if (w->cut_off_usec != 0)
+			next = MIN(next, w->cut_off_usec);
+		if (!w->is_ready && k->config->start_timeout_usec > 0)
+			next = MIN(next, start_due_usec(k, w));
+	}
+	if (k->config->recycle_max > 0 && has_to_look_for_leave(k))
+		next = MIN(next, usec_add(k->now_usec, LEAVE_LOOK_USEC));
+	return next;
+}
