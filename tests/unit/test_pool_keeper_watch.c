@@ -1,0 +1,189 @@
+/* A deadline hits the task that is over it, and never another. */
+#include "workers/pool/keeper.h"
+
+#include "tests/unit/keeper_rig.h"
+
+#define TIMEOUT_USEC (20 * USEC_PER_MSEC)
+
+START_TEST(test_cuts_what_hangs)
+{
+	const struct seat *seat;
+	struct rig r;
+	uint64_t began, took;
+
+	rig_init(&r, 2);
+	r.config.task_timeout_usec = TIMEOUT_USEC;
+	rig_start_ready(&r, 1);
+	rig_publish(&r, 0, DO_NOTHING, 0);
+	rig_publish(&r, 0, DO_HANG, 0);
+	rig_publish(&r, 0, DO_NOTHING, 0);
+	await(&r, rig_state(&r, 0, 1) == SLOT_RUNNING);
+	began = clock_monotonic_usec();
+	seat = rig_await_end(&r, 0);
+	took = clock_monotonic_usec() - began;
+	ck_assert_uint_eq(seat->cause, CAUSE_TIMEOUT);
+	ck_assert_int_eq(seat->exit_code, -SIGKILL);
+	ck_assert_uint_ge(took + 2000, TIMEOUT_USEC);
+	ck_assert_uint_eq(rig_state(&r, 0, 0), SLOT_DONE);
+	ck_assert_uint_eq(rig_state(&r, 0, 1), SLOT_CANCELLING);
+	ck_assert_uint_eq(rig_state(&r, 0, 2), SLOT_QUEUED);
+	rig_terminate(&r);
+}
+END_TEST
+
+START_TEST(test_cuts_the_stopped_and_its_family)
+{
+	struct rig r;
+
+	rig_init(&r, 2);
+	r.config.task_timeout_usec = 50 * TIMEOUT_USEC;
+	rig_start_ready(&r, 2);
+	rig_publish(&r, 0, DO_SIGNAL, SIGSTOP);
+	rig_publish(&r, 1, DO_FAMILY, 0);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert_uint_eq(rig_await_end(&r, i)->cause, CAUSE_TIMEOUT);
+	await(&r, rig_count_gone(&r) == atomic_load(&r.shared->n_pids));
+	ck_assert_int_eq(r.shared->n_pids, 5);
+	rig_terminate(&r);
+}
+END_TEST
+
+/* Each item has the whole time: a chunk may take much longer. */
+START_TEST(test_counts_items)
+{
+	const struct seat *seat;
+	struct rig r;
+	uint64_t word;
+
+	rig_init(&r, 2);
+	r.config.task_timeout_usec = 10 * TIMEOUT_USEC;
+	rig_start_ready(&r, 1);
+	rig_publish(&r, 0, DO_ITEMS, 10);
+	channel_slot(&r.channels[0], 0)->out_stride = 50000;
+	await(&r, rig_state(&r, 0, 0) == SLOT_DONE);
+	ck_assert_uint_eq(seat_state(&r, 0), SEAT_LIVE);
+
+	rig_publish(&r, 0, DO_ITEMS, 3);
+	await(&r, rig_state(&r, 0, 1) == SLOT_DONE);
+	channel_slot(&r.channels[0], 2)->out_stride = 1000;
+	rig_publish(&r, 0, DO_HANG, 0);
+	seat = rig_await_end(&r, 0);
+	ck_assert_uint_eq(seat->cause, CAUSE_TIMEOUT);
+	word = atomic_load(&channel_slot(&r.channels[0], 2)->word);
+	ck_assert_uint_eq(slot_word_state(word), SLOT_CANCELLING);
+	ck_assert_uint_eq(slot_word_tag(word), 3);
+	ck_assert_uint_eq(slot_word_item(word), 0);
+	rig_terminate(&r);
+}
+END_TEST
+
+/* Tasks about as long as the deadline. Whoever is cut is exactly one, marked,
+ * and not one that ended or had not begun. */
+START_TEST(test_never_cuts_another)
+{
+	int n_cut = 0, n_done = 0;
+	struct rig r;
+
+	rig_init(&r, 2);
+	r.config.task_timeout_usec = 3000;
+	rig_start_ready(&r, 2);
+	for (uint32_t round = 0; round < 150; round++) {
+		size_t i = round % 2;
+		int n_marked = 0;
+
+		for (uint32_t n = 0; n < 6; n++)
+			rig_publish(&r, i, DO_SPIN, 2600 + 70 * n);
+		await(&r, seat_state(&r, i) == SEAT_ENDED ||
+				  rig_state(&r, i, 5) == SLOT_DONE);
+		await(&r, seat_state(&r, i) == SEAT_ENDED ||
+				  rig_state(&r, i, 5) == SLOT_DONE);
+		for (uint64_t at = 0; at < 6; at++) {
+			unsigned state = rig_state(&r, i, at);
+
+			n_marked += state == SLOT_CANCELLING;
+			n_done += state == SLOT_DONE;
+			if (n_marked > 0)
+				ck_assert_uint_ne(state, SLOT_DONE);
+			ck_assert_uint_ne(state, SLOT_RUNNING);
+		}
+		ck_assert_int_le(n_marked, 1);
+		n_cut += n_marked;
+		if (n_marked > 0) {
+			ck_assert_uint_eq(rig_await_end(&r, i)->cause,
+					  CAUSE_TIMEOUT);
+		} else { /* all were done in time: nobody was killed */
+			ck_assert_uint_eq(seat_state(&r, i), SEAT_LIVE);
+			atomic_store(&r.board->seats[i].kill,
+				     r.board->seats[i].generation);
+			rig_ring(&r);
+			(void)rig_await_end(&r, i);
+		}
+		rig_offer_again(&r, i);
+		await(&r, seat_state(&r, i) == SEAT_LIVE);
+	}
+	ck_assert_int_gt(n_cut, 0);
+	ck_assert_int_gt(n_done, 0);
+	rig_terminate(&r);
+}
+END_TEST
+
+/* An idle pool dozes; what is published then is watched all the same. */
+START_TEST(test_wakes_from_dozing)
+{
+	struct rig r;
+
+	rig_init(&r, 2);
+	r.config.task_timeout_usec = 8000;
+	rig_start_ready(&r, 2);
+	for (int i = 0; i < 3; i++) {
+		size_t seat = (size_t)i % 2;
+
+		await(&r, atomic_load(&r.board->is_dozing) == 1);
+		rig_publish(&r, seat, DO_HANG, 0);
+		ck_assert_uint_eq(rig_await_end(&r, seat)->cause,
+				  CAUSE_TIMEOUT);
+		rig_offer_again(&r, seat);
+	}
+	rig_terminate(&r);
+}
+END_TEST
+
+/* Published at the very moment at which it falls asleep. */
+START_TEST(test_never_dozes_off_over_a_task)
+{
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.config.task_timeout_usec = 8000;
+	rig_start_ready(&r, 1);
+	for (uint32_t i = 0; i < 40; i++) {
+		await(&r, seat_state(&r, 0) == SEAT_LIVE);
+		rig_publish(&r, 0, DO_NOTHING, 0);
+		await(&r, rig_state(&r, 0, 0) == SLOT_DONE);
+		rig_spin(7000 + i * 100); /* eight looks, then it dozes */
+		rig_publish(&r, 0, DO_HANG, 0);
+		ck_assert_uint_eq(rig_await_end(&r, 0)->cause, CAUSE_TIMEOUT);
+		rig_offer_again(&r, 0);
+	}
+	rig_terminate(&r);
+}
+END_TEST
+
+START_TEST(test_without_a_timeout_nothing_is_cut)
+{
+	struct rig r;
+
+	rig_init(&r, 1);
+	rig_start_ready(&r, 1);
+	rig_publish(&r, 0, DO_SPIN, 200000);
+	await(&r, rig_state(&r, 0, 0) == SLOT_DONE);
+	ck_assert_uint_eq(r.board->is_dozing, 0);
+	rig_terminate(&r);
+}
+END_TEST
+
+UNIT_MAIN("pool keeper watch", test_cuts_what_hangs,
+	  test_cuts_the_stopped_and_its_family, test_counts_items,
+	  test_never_cuts_another, test_wakes_from_dozing,
+	  test_never_dozes_off_over_a_task,
+	  test_without_a_timeout_nothing_is_cut)
