@@ -222,7 +222,7 @@ static int look_around(const struct keeper_seat *seat, int lifeline_fd,
 		s->n_blocked += sigismember(&mask, signo) == 1;
 	s->is_stdin_null = read(STDIN_FILENO, s->comm, 1) == 0;
 	(void)prctl(PR_GET_NAME, s->comm, 0, 0, 0);
-	if (getsid(0) == getpid() && seat->bell_fd > lifeline_fd)
+	if (getpgrp() == getpid() && seat->bell_fd > lifeline_fd)
 		rig_say_pid(s);
 	return rig_worker(seat, lifeline_fd, arg);
 }

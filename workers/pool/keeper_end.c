@@ -54,7 +54,7 @@ void keeper_kill(struct keeper *k, size_t i, enum seat_cause cause)
 	reeve_assert(w->pid > 1 && !w->is_dead);
 	if (w->cause == CAUSE_OWN)
 		w->cause = cause;
-	(void)kill(-w->pid, SIGKILL); /* fails before its setsid() */
+	(void)kill(-w->pid, SIGKILL); /* fails before its setpgid() */
 	(void)kill(w->pid, SIGKILL);
 }
 
@@ -129,14 +129,16 @@ static size_t count_words(const char *text)
 	return n;
 }
 
-/* An orphan is our child, so its pid and its group are its until we reap. */
+/* An orphan is our child, so its pid is its until we reap, and its group has it
+ * as a member. It may have joined the group of another worker. */
 static void kill_orphan(const struct keeper *k, pid_t pid, bool thoroughly)
 {
 	struct tree_process p;
 
 	if (thoroughly)
 		(void)tree_kill(&(struct tree_id){ .leader = pid });
-	else if (procstat_read(pid, &p) == 0 && p.pgrp > 1 && p.pgrp != k->pid)
+	else if (procstat_read(pid, &p) == 0 && p.pgrp > 1 &&
+		 p.pgrp != k->pid && !is_worker(k, p.pgrp))
 		(void)kill(-p.pgrp, SIGKILL);
 	(void)kill(pid, SIGKILL);
 }
@@ -290,7 +292,9 @@ static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
 /* Children that are on their way to their exec may hold what we close. */
 static void close_lifeline(const struct keeper *k, struct worker *w)
 {
-	(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, w->lifeline_fd, NULL);
+	if (w->cut_off_usec == 0)
+		(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, w->lifeline_fd,
+				NULL);
 	w->lifeline_fd = fd_close(w->lifeline_fd);
 }
 

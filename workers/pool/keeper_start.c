@@ -5,6 +5,10 @@
  * all day. So the parent prepares what it can once (keeper_setup.c), and the
  * child makes a dozen system calls before its first task.
  *
+ * A worker has a process group, in the keeper's session: a session of its own
+ * would be a scheduling group too, which takes the kernel longer to make than
+ * all else here but the fork.
+ *
  * A channel is mapped in the keeper for all its life, but not inherited: for
  * one fork that mapping alone is. In the child it becomes private again at
  * once: a process which a task forked, and that strays into our loop, must
@@ -54,7 +58,7 @@ static _Noreturn void run_worker(const struct keeper *k, size_t i, int lifeline)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
 	    getppid() != k->pid)
 		_exit(1);
-	(void)setsid();
+	(void)setpgid(0, 0);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	close_hidden_fds(k, seat->bell_fd);
 	(void)madvise(seat->channel.memory, seat->channel.size_bytes,
