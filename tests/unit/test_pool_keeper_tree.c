@@ -77,6 +77,27 @@ START_TEST(test_kills_the_family_of_the_crashed)
 }
 END_TEST
 
+/* The orphans of a living worker are its own: a neighbour's death is nothing to
+ * them. */
+START_TEST(test_spares_the_family_of_the_living)
+{
+	struct rig r;
+
+	rig_init(&r, 2);
+	rig_start_ready(&r, 2);
+	rig_publish(&r, 0, DO_FAMILY, 0);
+	await(&r, atomic_load(&r.shared->n_pids) == FAMILY_SIZE);
+	for (int i = 0; i < 5; i++) {
+		rig_publish(&r, 1, DO_EXIT, 1);
+		(void)rig_await_end(&r, 1);
+		rig_offer_again(&r, 1);
+		await(&r, seat_state(&r, 1) == SEAT_LIVE);
+	}
+	ck_assert_int_eq(rig_count_gone(&r), 0);
+	rig_terminate(&r);
+}
+END_TEST
+
 START_TEST(test_kills_bombs_and_chains)
 {
 	for (int i = 0; i < 2; i++) {
@@ -258,7 +279,8 @@ START_TEST(test_workers_find_what_is_promised)
 END_TEST
 
 UNIT_MAIN("pool keeper tree", test_kills_the_family_of_the_killed,
-	  test_kills_the_family_of_the_crashed, test_kills_bombs_and_chains,
+	  test_kills_the_family_of_the_crashed,
+	  test_spares_the_family_of_the_living, test_kills_bombs_and_chains,
 	  test_strays_find_no_channel, test_nothing_outlives_its_owner,
 	  test_workers_die_with_their_keeper,
 	  test_workers_find_what_is_promised)
