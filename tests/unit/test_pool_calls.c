@@ -92,8 +92,8 @@ START_TEST(test_failures)
 	struct reeve_pool_stats stats;
 	struct reeve_outcome outcome;
 
-	ck_assert_int_eq(reeve_pool_apply(pool, fail_on, "this", 4, NULL, 0, NULL,
-					  &outcome),
+	ck_assert_int_eq(reeve_pool_apply(pool, fail_on, "this", 4, NULL, 0,
+					  NULL, &outcome),
 			 -EIO);
 	ck_assert_int_eq(outcome.kind, REEVE_FAILED);
 	ck_assert_int_eq(outcome.error, -EIO);
@@ -214,8 +214,8 @@ START_TEST(test_unseen_failures)
 	struct reeve_result *seen;
 	struct reeve_pool_stats stats;
 
-	ck_assert_int_eq(reeve_pool_apply_async(pool, fail_on, "x", 1, NULL, NULL),
-			 0);
+	ck_assert_int_eq(
+		reeve_pool_apply_async(pool, fail_on, "x", 1, NULL, NULL), 0);
 	ck_assert_int_eq(
 		reeve_pool_apply_async(pool, fail_on, "y", 1, NULL, &seen), 0);
 	ck_assert_int_eq(reeve_result_get(seen, LONG_WAIT, NULL, 0, NULL),
@@ -309,8 +309,8 @@ START_TEST(test_map)
 {
 	static const size_t chunks[] = { 0, 1, 2, 7, ITEMS, 10 * ITEMS };
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	uint64_t in[ITEMS], out[ITEMS];
-	size_t sizes[ITEMS];
+	static uint64_t in[ITEMS], out[ITEMS];
+	static size_t sizes[ITEMS];
 
 	for (uint64_t i = 0; i < ITEMS; i++)
 		in[i] = i;
@@ -372,12 +372,12 @@ START_TEST(test_map_with_deaths)
 	static const size_t chunks[] = { 1, 7, 0 };
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	enum { N = 50 };
-	uint64_t in[N], out[N];
+	static uint64_t in[N], out[N];
 
 	for (uint64_t i = 0; i < N; i++)
 		in[i] = i + 1;
 	for (size_t k = 0; k < ARRAY_SIZE(chunks); k++) {
-		struct reeve_outcome outcomes[N] = { 0 };
+		static struct reeve_outcome outcomes[N];
 		const struct reeve_map_spec spec = {
 			.inputs = in,
 			.input_size = 8,
@@ -388,6 +388,7 @@ START_TEST(test_map_with_deaths)
 			.chunksize = chunks[k],
 		};
 
+		memset(outcomes, 0, sizeof(outcomes));
 		memset(out, 0, sizeof(out));
 		ck_assert_int_eq(reeve_pool_map(pool, square_or_die, &spec), 5);
 		for (size_t i = 0; i < N; i++) {
@@ -410,7 +411,7 @@ START_TEST(test_map_async)
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	struct heard heard = { 0 };
 	const struct reeve_apply_spec callbacks = { on_good, on_bad, &heard };
-	uint64_t in[ITEMS], out[ITEMS];
+	static uint64_t in[ITEMS], out[ITEMS];
 	struct reeve_map_spec spec = { .inputs = in,
 				       .input_size = 8,
 				       .n_items = ITEMS,
@@ -767,7 +768,7 @@ START_TEST(test_calls_from_callbacks)
 				 0);
 		while (*(volatile int *)&c.n < 5 &&
 		       clock_monotonic_usec() < end)
-			(void)reeve_result_ready(result);
+			(void)reeve_pool_dispatch(c.pool);
 		ck_assert_int_eq(c.n, 5);
 		ck_assert_int_eq(c.wait_error, -EDEADLK);
 		reeve_result_unref(result);

@@ -17,7 +17,7 @@
 #include "workers/base/pure/macro.h"
 
 #define FEED_QUANTUM	  8  /* pieces per port and round */
-#define CHECKS_TO_GIVE_UP 20 /* engine_check()s in front of one task */
+#define CHECKS_TO_GIVE_UP 10 /* engine_check()s in front of one task */
 
 static bool is_open(const struct port *p)
 {
@@ -345,14 +345,22 @@ bool engine_is_idle(const struct engine *e)
 	return !has_something(e);
 }
 
+/* It is ready and does not begin what stands in front of it. */
+static bool is_waiting(const struct port *p)
+{
+	const struct slot *slot = channel_slot(&p->channel, p->head);
+
+	return is_open(p) && port_load(p) > 0 && p->head == p->waited_head &&
+	       slot_word_state(atomic_load(&slot->word)) == SLOT_QUEUED &&
+	       atomic_load(&p->channel.memory->signs.phase) == PHASE_READY;
+}
+
 void engine_check(struct engine *e)
 {
 	for (unsigned i = 0; i < e->n_ports; i++) {
 		struct port *p = &e->ports[i];
 
-		if (!is_open(p) || port_load(p) == 0 ||
-		    p->head != p->waited_head ||
-		    !atomic_load(&p->channel.memory->signs.asleep)) {
+		if (!is_waiting(p)) {
 			p->waited_head = p->head;
 			p->n_waited = 0;
 		} else if (++p->n_waited >= CHECKS_TO_GIVE_UP) {

@@ -118,8 +118,9 @@ void engine_disarm(struct engine *e);
 /* Nothing is handed over, and nothing waits to be. */
 bool engine_is_idle(const struct engine *e);
 
-/* To be called each 100 ms or so while something is handed over: a worker
- * that sleeps in front of a task is woken again, and given up in the end. */
+/* To be called each 100 ms or so while something is handed over: a worker that
+ * does not begin the task in front of it (it is stopped, or its memory was
+ * scribbled over) is woken again, and given up in the end. */
 void engine_check(struct engine *e);
 
 /* A worker of this generation is on the port. */

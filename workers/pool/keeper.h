@@ -70,9 +70,6 @@ struct keeper_config {
 	 * the owner's. lifeline_fd is CLOEXEC and stays open: its end of file
 	 * tells the keeper that the worker closed everything or executed. A byte
 	 * written to it says "due": see task_due. */
-	/* In the spawn context: a fresh worker keeps this fd and its seat's
-	 * channel_fd, since it executes. 0: it keeps neither. */
-	int handout_fd;
 	int (*worker_main)(const struct keeper_seat *seat, int lifeline_fd,
 			   void *arg);
 	void *arg;

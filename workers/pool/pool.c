@@ -342,6 +342,7 @@ static void terminate(struct reeve_pool *pool)
 	if (pool->phase == POOL_ENDED)
 		return;
 	pool->phase = POOL_LEAVING;
+	pool->is_terminated = true;
 	atomic_store(&pool->board->order, ORDER_TERMINATE);
 	seats_ring(pool);
 	end_keeper(pool);

@@ -43,7 +43,8 @@ struct reeve_pool {
 	unsigned n_seats, n_processes;
 	uint32_t window;
 	enum pool_phase phase;
-	bool is_broken; /* no worker can be started: see why */
+	bool is_terminated; /* what has no outcome is cancelled */
+	bool is_broken;	    /* no worker can be started: see why */
 	struct reeve_outcome why;
 	unsigned refs;
 
@@ -83,6 +84,7 @@ struct reeve_pool {
 	unsigned depth;
 	bool in_callback, is_freed;
 	bool is_threaded, is_stopping;
+	bool is_dormant;      /* the thread sleeps without a time */
 	pthread_mutex_t lock; /* THREAD */
 	pthread_cond_t changed;
 	pthread_t thread;

@@ -8,9 +8,10 @@
 
 #include "workers/base/pure/macro.h"
 
-int port_init(struct port *port, const struct channel *channel)
+int port_init(struct port *port, const struct channel *channel,
+	      uint32_t spin_usec)
 {
-	*port = (struct port){ .channel = *channel };
+	*port = (struct port){ .channel = *channel, .spin_usec = spin_usec };
 	port->pieces = calloc(channel->n_slots, sizeof(*port->pieces));
 	if (!port->pieces)
 		return -ENOMEM;
@@ -32,10 +33,11 @@ void port_reset(struct port *port)
 	for (uint32_t i = 0; i < port->channel.n_slots; i++)
 		atomic_store_explicit(&m->slots[i].word, 0,
 				      memory_order_relaxed);
+	/* The worker could have written here too. */
 	memset(&m->signs, 0, sizeof(m->signs));
+	memset(&m->orders, 0, sizeof(m->orders));
+	m->orders.spin_usec = port->spin_usec;
 	m->n_slots = port->channel.n_slots;
-	atomic_store(&m->orders.bell, 0);
-	atomic_store(&m->orders.n_consumed, 0);
 	arena_reset(&port->in, CHANNEL_ARENA_SIZE);
 	port->head = port->tail = 0;
 	port->state = PORT_RESET;

@@ -48,6 +48,7 @@ struct port {
 	uint64_t head, tail;
 	enum port_state state;
 	uint32_t generation; /* of its worker */
+	uint32_t spin_usec;  /* as in channel_orders */
 	pid_t pid;
 	uint64_t n_items; /* with an outcome, of this generation */
 	uint64_t looked_head, looked_usec; /* the head at the last look */
@@ -73,8 +74,9 @@ struct port_output {
 	const struct chunk_item *items; /* chunks: n_items of them */
 };
 
-/* Takes channel over. Returns 0 or -ENOMEM. */
-int port_init(struct port *port, const struct channel *channel);
+/* Takes channel over; its workers spin for so long. Returns 0 or -ENOMEM. */
+int port_init(struct port *port, const struct channel *channel,
+	      uint32_t spin_usec);
 void port_done(struct port *port);
 
 /* Forgets everything, and clears the slots: for the next worker. */

@@ -128,6 +128,15 @@ static void describe_end(const struct seat *seat, unsigned i,
 			       cause_text((enum seat_cause)seat->cause));
 }
 
+/* What ran when the pool was terminated was not at fault. */
+static void excuse(const struct reeve_pool *pool, struct reeve_outcome *o)
+{
+	if (!pool->is_terminated)
+		return;
+	o->kind = REEVE_CANCELLED;
+	o->error = -ECANCELED;
+}
+
 static void look_at(struct reeve_pool *pool, unsigned i)
 {
 	struct seat *seat = &pool->board->seats[i];
@@ -145,6 +154,7 @@ static void look_at(struct reeve_pool *pool, unsigned i)
 		break;
 	case SEAT_ENDED:
 		describe_end(seat, i, &end);
+		excuse(pool, &end);
 		engine_port_ended(&pool->engine, i, &end);
 		offer(pool, i);
 		seats_ring(pool);
@@ -261,6 +271,7 @@ static void settle_seats(struct reeve_pool *pool)
 				   "keeper, which was killed",
 		};
 
+		excuse(pool, &end);
 		engine_port_ended(&pool->engine, i, &end);
 	}
 }
@@ -326,8 +337,7 @@ static int new_seat(struct reeve_pool *pool, unsigned i)
 	if (seat->channel_fd < 0)
 		return seat->channel_fd;
 	seat->channel = channel; /* the keeper's, when it is a copy of us */
-	channel.memory->orders.spin_usec = pool->spin.limit_usec;
-	r = port_init(&pool->ports[i], &channel);
+	r = port_init(&pool->ports[i], &channel, pool->spin.limit_usec);
 	if (r < 0) {
 		channel_unmap(&channel);
 		return r;

@@ -30,7 +30,8 @@ static void close_if_done(struct reeve_pool *pool)
 	if (pool->phase != POOL_CLOSING || pool->n_tasks > 0 ||
 	    !engine_is_idle(&pool->engine))
 		return;
-	pool->phase = POOL_LEAVING;
+	/* Without a keeper there is nobody to leave. */
+	pool->phase = pool->keeper_pid > 0 ? POOL_LEAVING : POOL_ENDED;
 	for (unsigned i = 0; i < pool->n_seats; i++) {
 		struct port *p = &pool->ports[i];
 
@@ -79,6 +80,10 @@ void pool_submitted(struct reeve_pool *pool)
 	seats_look(pool);
 	feed(pool);
 	close_if_done(pool);
+	if (pool->is_dormant) { /* from now on it has to look */
+		pool->is_dormant = false;
+		seats_wake_self(pool);
+	}
 }
 
 void pool_call_back(struct reeve_pool *pool)
@@ -275,32 +280,39 @@ int reeve_pool_dispatch(struct reeve_pool *pool)
 
 /* ---- in a thread ---------------------------------------------------------------------- */
 
+/* Sleeps without the lock, and at once takes it again when there is something. */
+static void sleep_in_thread(struct reeve_pool *pool)
+{
+	struct epoll_event event = { .data.fd = -1 };
+	int fd = pool->epoll_fd, msec = sleep_msec(pool, 0, REEVE_FOREVER);
+	bool is_quiet = engine_arm(&pool->engine, 1) && !is_anything_new(pool);
+
+	pool->is_dormant = is_quiet && msec < 0;
+	pthread_mutex_unlock(&pool->lock);
+	if (is_quiet)
+		(void)epoll_wait(fd, &event, 1, msec);
+	pthread_mutex_lock(&pool->lock);
+	pool->is_dormant = false;
+	if (event.data.fd == pool->keeper_pidfd)
+		drain(pool, 0);
+}
+
 static void *serve(void *arg)
 {
 	struct reeve_pool *pool = arg;
-	uint64_t outcomes;
+	uint64_t told = 0;
 
 	pthread_mutex_lock(&pool->lock);
 	while (!pool->is_stopping) {
-		outcomes = pool->n_outcomes;
 		(void)pool_work(pool);
 		pool_call_back(pool);
-		if (outcomes != pool->n_outcomes || pool->phase == POOL_ENDED)
+		if (told != pool->n_outcomes || pool->phase == POOL_ENDED)
 			pthread_cond_broadcast(&pool->changed);
+		told = pool->n_outcomes;
 		if (pool->is_stopping || pool->is_freed ||
 		    pool->phase == POOL_ENDED)
 			break;
-		if (engine_arm(&pool->engine, 1) && !is_anything_new(pool)) {
-			int msec = sleep_msec(pool, 0, REEVE_FOREVER);
-			int fd = pool->epoll_fd;
-			struct epoll_event event = { .data.fd = -1 };
-
-			pthread_mutex_unlock(&pool->lock);
-			(void)epoll_wait(fd, &event, 1, msec);
-			pthread_mutex_lock(&pool->lock);
-			if (event.data.fd == pool->keeper_pidfd)
-				drain(pool, 0);
-		}
+		sleep_in_thread(pool);
 		check_now_and_then(pool, clock_monotonic_usec());
 	}
 	if (pool->is_freed) { /* by one of our callbacks: nobody joins us */

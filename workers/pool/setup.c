@@ -306,13 +306,38 @@ pid_t setup_start_keeper(const struct reeve_pool *pool,
 
 /* ---- being executed ---------------------------------------------------------------------- */
 
-/* In the spawn context a worker is this program once more. */
+/* For the spawn context: fds that the keeper does not know of, and so leaves to
+ * workers. All are CLOEXEC: but for its own they are gone once it executes. */
+struct executor {
+	int handout_fd;
+	int *channel_fds; /* of each seat */
+	const struct keeper_seat *seats;
+};
+
+static int make_executor(struct executor *x, const struct keeper_config *c,
+			 const struct received *rc, int handout_fd)
+{
+	x->handout_fd = handout_fd;
+	x->seats = c->seats;
+	x->channel_fds = calloc(rc->head->n_seats, sizeof(*x->channel_fds));
+	if (!x->channel_fds)
+		return -ENOMEM;
+	for (unsigned i = 0; i < rc->head->n_seats; i++) {
+		x->channel_fds[i] =
+			fcntl(c->seats[i].channel_fd, F_DUPFD_CLOEXEC, 0);
+		if (x->channel_fds[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* A worker is this program once more. */
 static int execute_worker(const struct keeper_seat *seat, int lifeline_fd,
 			  void *arg)
 {
-	int handout_fd = *(const int *)arg;
-	const int fds[] = { handout_fd, seat->channel_fd, seat->bell_fd,
-			    lifeline_fd };
+	const struct executor *x = arg;
+	const int fds[] = { x->handout_fd, x->channel_fds[seat - x->seats],
+			    seat->bell_fd, lifeline_fd };
 	char variable[96], *argv[] = { variable, NULL };
 	char **env;
 
@@ -350,6 +375,7 @@ static int map_all(const struct received *rc, struct keeper_config *c)
 static _Noreturn void serve_as_keeper(int handout_fd)
 {
 	static struct worker_setup setup;
+	static struct executor executor;
 	struct keeper_config c = { .worker_main = worker_main, .arg = &setup };
 	struct received rc;
 	const struct handout *h;
@@ -374,13 +400,14 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	(void)fd_set_cloexec(h->owner_fd, true);
 	(void)fd_set_cloexec(h->board_fd, true);
 	(void)fd_set_cloexec(handout_fd, true);
-	if (h->context == REEVE_CONTEXT_SPAWN) {
-		c.worker_main = execute_worker;
-		c.arg = &handout_fd;
-		c.handout_fd = handout_fd;
-	}
 	if (map_all(&rc, &c) < 0)
 		_exit(WORKER_EXIT_BROKEN);
+	if (h->context == REEVE_CONTEXT_SPAWN) {
+		c.worker_main = execute_worker;
+		c.arg = &executor;
+		if (make_executor(&executor, &c, &rc, handout_fd) < 0)
+			_exit(WORKER_EXIT_BROKEN);
+	}
 	keeper_main(&c);
 }
 
