@@ -199,7 +199,7 @@ unit-all: $(addprefix variant-,$(VARIANTS)) $(SUBREAP) ## unit tests of gcc, cla
 # Each variant: the programs, unit tests and replayers.
 variant-%:
 	$(SUBMAKE) BUILD=$(BUILD)/$* WERROR=-Werror $(VARIANT_$*) variant
-variant: all $(UNIT) $(REPLAY)
+variant: all examples $(UNIT) $(REPLAY)
 
 # $(1): the build directory of the programs under test
 test_env = REEVED=$(abspath $(1)/reeved) REEVE=$(abspath $(1)/reeve) \
@@ -295,7 +295,12 @@ compile_commands.json: FORCE ## for clangd and other tools
 
 # --- documents, installation ------------------------------------------------
 
-MAN := $(addprefix $(BUILD)/man/,reeved.8 reeve.1 reeve.ini.5)
+# <reeve/process.h> is reeve_process(3), and <reeve/reeve.h> libreeve(3).
+LIB_PAGES := $(sort libreeve $(patsubst workers/include/reeve/%.h,reeve_%,\
+	$(filter-out %/reeve.h,$(LIB_HEADERS))))
+LIB_MAN := $(patsubst %,$(BUILD)/man/%.3,$(LIB_PAGES))
+MAN := $(addprefix $(BUILD)/man/,reeved.8 reeve.1 reeve.ini.5) $(LIB_MAN)
+MAN_DATE := November 21, 2026
 DOCS := $(wildcard README.md ARCHITECTURE.md NEWS.md SECURITY.md LICENSE) \
 	packaging/systemd/hardened.conf
 
@@ -310,10 +315,23 @@ $(BUILD)/man/%: packaging/man/%.in $(BUILD)/mkman
 	$(call say,MAN)
 	$(Q)$(BUILD)/mkman $< >$@.new && mv $@.new $@
 
+header_of = workers/include/reeve/$(patsubst reeve_%,%,$(patsubst lib%,%,$(1))).h
+.SECONDEXPANSION:
+$(LIB_MAN): $$(call header_of,$$(basename $$(@F))) packaging/man/headerman Makefile
+	@mkdir -p $(@D)
+	$(call say,MAN)
+	$(Q)packaging/man/headerman -v page=$(basename $(@F)) -v date='$(MAN_DATE)' \
+		-v others='$(LIB_PAGES)' $< >$@.new && mv $@.new $@
+
 D = $(DESTDIR)
+# Each function's page is that of its header.
+link_functions = for h in $(filter-out %/reeve.h,$(LIB_HEADERS)); do \
+	page=reeve_$$(basename $$h .h).3; \
+	for f in $$(packaging/man/headerman -v list=1 $$h); do \
+		ln -sf $$page $(D)$(mandir)/man3/$$f.3; done; done
 install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing reeve.ini
 	install -d $(D)$(bindir) $(D)$(sbindir) $(D)$(unitdir) $(D)$(docdir) \
-		$(D)$(mandir)/man1 $(D)$(mandir)/man5 $(D)$(mandir)/man8 \
+		$(D)$(mandir)/man1 $(D)$(mandir)/man3 $(D)$(mandir)/man5 $(D)$(mandir)/man8 \
 		$(D)$(completiondir) $(D)$(sysconfdir)/reeve/conf.d \
 		$(D)$(includedir)/reeve $(D)$(libdir) $(D)$(pkgconfigdir)
 	install -m 644 $(LIB_HEADERS) $(D)$(includedir)/reeve/
@@ -325,6 +343,8 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 	install -m 755 $(BUILD)/reeved $(D)$(sbindir)/reeved
 	install -m 755 $(BUILD)/reeve $(D)$(bindir)/reeve
 	install -m 644 $(BUILD)/man/reeve.1 $(D)$(mandir)/man1/
+	install -m 644 $(LIB_MAN) $(D)$(mandir)/man3/
+	@$(link_functions)
 	install -m 644 $(BUILD)/man/reeve.ini.5 $(D)$(mandir)/man5/
 	install -m 644 $(BUILD)/man/reeved.8 $(D)$(mandir)/man8/
 	install -m 644 packaging/completions/reeve.bash $(D)$(completiondir)/reeve
@@ -340,7 +360,8 @@ uninstall: ## remove what install put there, but for the configuration
 		$(D)$(mandir)/man8/reeved.8 $(D)$(completiondir)/reeve \
 		$(D)$(unitdir)/reeved.service
 	rm -f $(D)$(libdir)/libreeve.so* $(D)$(libdir)/libreeve.a \
-		$(D)$(pkgconfigdir)/libreeve.pc
+		$(D)$(pkgconfigdir)/libreeve.pc \
+		$(D)$(mandir)/man3/libreeve.3 $(D)$(mandir)/man3/reeve_*.3
 	rm -rf $(D)$(docdir) $(D)$(includedir)/reeve
 
 dist: ## a source archive of the last commit
