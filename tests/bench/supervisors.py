@@ -28,6 +28,7 @@ import time
 import logs
 import machine
 import peers
+import process
 import table
 from life import Failed, Run, note, say
 from table import Goal, Row
@@ -225,6 +226,7 @@ TOPICS = {
     'capture': captured,
     'many': many_workers,
     'logs': lambda setup, kinds: logs.throughput(setup),
+    'process': lambda setup, kinds: process.starts(setup),
 }
 
 

@@ -354,6 +354,83 @@ START_TEST(test_gate_is_closed_until_pidfd_is_open)
 }
 END_TEST
 
+/* --- the gate with a caller behind it ------------------------------------ */
+
+static int refuse_birth(void *userdata, pid_t pid, _unused_ int pidfd)
+{
+	*(pid_t *)userdata = pid;
+	return -EXDEV;
+}
+
+START_TEST(test_refused_birth_leaves_nothing)
+{
+	pid_t pid = 0;
+	struct spawn_spec spec = { SPAWN_SPEC, .argv = shell("exit 0"),
+				   .on_birth = refuse_birth,
+				   .on_birth_userdata = &pid };
+	struct spawn_child child = { .pidfd = -7 };
+
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(spawn_start(&spec, &child), -EXDEV);
+		ck_assert_int_gt(pid, 1);
+		ck_assert_int_eq(kill(pid, 0), -1);
+		ck_assert_int_eq(child.pidfd, -7);
+		spec.argv = NULL;
+		spec.function = abort_it;
+	}
+}
+END_TEST
+
+/* The parent is killed while its child waits at the gate, whose other end
+ * somebody else has too. */
+static int die_at_birth(void *userdata, _unused_ pid_t pid, _unused_ int pidfd)
+{
+	pid_t holder = fork();
+
+	if (holder == 0)
+		for (;;)
+			(void)pause();
+	if (holder < 0 ||
+	    fd_write_all(*(int *)userdata, &holder, sizeof(holder)) < 0 ||
+	    fd_write_all(*(int *)userdata, &pid, sizeof(pid)) < 0)
+		_exit(1);
+	(void)kill(getpid(), SIGKILL);
+	return -ECANCELED;
+}
+
+static void spawn_and_die(void *arg)
+{
+	struct spawn_spec spec = { SPAWN_SPEC, .argv = shell("exit 0"),
+				   .on_birth = die_at_birth,
+				   .on_birth_userdata = arg };
+	struct spawn_child child;
+
+	(void)spawn_start(&spec, &child);
+	_exit(2);
+}
+
+START_TEST(test_parent_killed_before_the_gate_opens)
+{
+	pid_t pids[2];
+	int pipe[2], end, pid;
+
+	ck_assert_int_eq(pipe2(pipe, O_CLOEXEC), 0);
+	pid = fork(); /* unit_fork() waits for all who hold its pipe */
+	if (pid == 0)
+		spawn_and_die(&pipe[1]);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(read(pipe[0], pids, sizeof(pids)), sizeof(pids));
+	end = pidfd_open(pids[1], 0); /* we are its subreaper */
+	ck_assert_int_ge(end, 0);
+	ck_assert(is_readable(end));
+	ck_assert_int_eq(kill(pids[0], SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pids[0], NULL, 0), pids[0]);
+	fd_close(end);
+	fd_close(pipe[0]);
+	fd_close(pipe[1]);
+}
+END_TEST
+
 START_TEST(test_no_fds_left)
 {
 	ck_assert_int_eq(unit_fork(spawn_without_fds, &(bool){ false }, NULL),
@@ -437,7 +514,8 @@ UNIT_MAIN("spawn", test_exit_codes_of_programs, test_exit_codes_of_functions,
 	  test_signal_by_pidfd, test_report_readings,
 	  test_failure_is_told_and_exits_127, test_failure_texts,
 	  test_specs_refused, test_all_targets_at_once,
-	  test_gate_is_closed_until_pidfd_is_open, test_no_fds_left,
+	  test_gate_is_closed_until_pidfd_is_open,
+	  test_refused_birth_leaves_nothing,
+	  test_parent_killed_before_the_gate_opens, test_no_fds_left,
 	  test_no_processes_left, test_a_thousand_leave_nothing,
-
 	  test_buffered_output_is_written_once)

@@ -368,8 +368,8 @@ static int await_report(const struct start *s, int report_fd)
 
 static int start(struct start *s)
 {
+	struct spawn_child child = { .pidfd = -1, .report_fd = -1 };
 	struct reeve_process *p;
-	struct spawn_child child;
 	int r = fill(s);
 
 	p = s->process;
