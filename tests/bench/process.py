@@ -34,7 +34,8 @@ for _ in range(n):
 '''
 # what, ours, ours with a guard, the bare one
 KINDS = (('function', 'function', 'function-guard', 'fork'),
-         ('program', 'program', 'program-guard', 'vfork'))
+         ('program', 'program', 'program-guard', 'vfork'),
+         ('program, shared memory', 'program-shared', None, 'vfork'))
 
 
 def numbers(command):
@@ -66,11 +67,11 @@ def starts(setup):
             results = table.Results()
             for i in range(setup.rounds):
                 say(f'process, round {i + 1} of {setup.rounds}: {what}')
-                for kind in (ours, guarded, bare):
+                for kind in filter(None, (ours, guarded, bare)):
                     results.add(kind, measure(
                         [program, kind, str(n), str(ballast)]), i)
                 results.add('Python', measure(
-                    [PYTHON, '-c', PYTHON_CODE, what, str(n // 4),
+                    [PYTHON, '-c', PYTHON_CODE, ours, str(n // 4),
                      str(ballast), program]), i)
             ratios = [results.ratio(ours, other, 'p50')
                       for other in (bare, 'Python')]

@@ -432,6 +432,41 @@ START_TEST(test_active_children)
 }
 END_TEST
 
+/* In a child, whose fds have other meanings: has anything been closed? */
+static int sweep_in_child(_unused_ void *arg)
+{
+	int fds[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = fcntl(2, F_DUPFD_CLOEXEC, 3);
+	if (reeve_active_children(NULL, 0) != 0)
+		return 1;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fcntl(fds[i], F_GETFD) < 0)
+			return 2;
+	return 0;
+}
+
+START_TEST(test_released_are_not_the_childs)
+{
+	struct reeve_process_spec spec = sleeper;
+	struct pollfd end = { .events = POLLIN };
+	reeve_process *p;
+
+	spec.life = REEVE_LIFE_DETACHED;
+	p = start_process(spec);
+	end.fd = fcntl(reeve_process_fd(p), F_DUPFD_CLOEXEC, 0);
+	reeve_process_free(p);
+	ck_assert_int_eq(run_process((struct reeve_process_spec){
+				 .function = sweep_in_child }),
+			 0);
+	ck_assert_int_eq(pidfd_send_signal(end.fd, SIGKILL, NULL, 0), 0);
+	ck_assert(is_readable(end.fd));
+	fd_close(end.fd);
+	ck_assert_uint_eq(reeve_active_children(NULL, 0), 0);
+}
+END_TEST
+
 static int compare_name(void *arg)
 {
 	return strcmp(reeve_process_current_name(), arg);
@@ -469,4 +504,5 @@ UNIT_LOOP_MAIN("process_handle", 2, test_life_of_a_handle,
 	       test_free_lets_the_detached_go, test_host_ignores_sigchld,
 	       test_host_reaps_everything, test_host_closes_our_fd,
 	       test_calls_in_a_forked_child, test_null, test_null_outputs,
-	       test_active_children, test_names)
+	       test_active_children, test_released_are_not_the_childs,
+	       test_names)

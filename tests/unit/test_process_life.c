@@ -140,11 +140,13 @@ START_TEST(test_killed_owner_takes_its_process_along)
 	const struct {
 		enum reeve_process_life life;
 		enum starter starter;
+		bool share_memory;
 	} cases[] = {
-		{ REEVE_LIFE_OWNER, MAIN_THREAD },
-		{ REEVE_LIFE_OWNER, OTHER_THREAD },
-		{ REEVE_LIFE_TREE, MAIN_THREAD },
-		{ REEVE_LIFE_TREE, OTHER_THREAD },
+		{ REEVE_LIFE_OWNER, MAIN_THREAD, false },
+		{ REEVE_LIFE_OWNER, MAIN_THREAD, true },
+		{ REEVE_LIFE_OWNER, OTHER_THREAD, false },
+		{ REEVE_LIFE_TREE, MAIN_THREAD, false },
+		{ REEVE_LIFE_TREE, OTHER_THREAD, false },
 	};
 
 	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
@@ -155,8 +157,11 @@ START_TEST(test_killed_owner_takes_its_process_along)
 		int socket, pidfd;
 		pid_t pid;
 
-		o.spec.function = i % 2 ? sleep_on : NULL;
-		o.spec.argv = i % 2 ? NULL : shell("exec sleep 1000");
+		o.spec.share_memory = cases[i / 2].share_memory;
+		if (i % 2 && !o.spec.share_memory)
+			o.spec.function = sleep_on;
+		else
+			o.spec.argv = shell("exec sleep 1000");
 		pid = fork_owner(&o, &socket, &pidfd);
 		ck_assert(runs(pidfd));
 		end_owner(pid, SIGKILL);

@@ -346,6 +346,45 @@ START_TEST(test_credentials)
 }
 END_TEST
 
+static void on_signal(_unused_ int signo)
+{
+}
+
+/* As without: what the child does to itself stays its own. */
+START_TEST(test_shared_memory_changes_nothing)
+{
+	const struct reeve_limit limit = { RLIMIT_CPU, { 77, 78 } };
+	const mode_t mask = 0027;
+	struct sigaction action = { .sa_handler = on_signal }, now;
+	struct reeve_process_spec spec = {
+		.argv = shell("pwd; umask; ulimit -t; exit 5"),
+		.directory = "/usr",
+		.umask = &mask,
+		.limits = &limit,
+		.n_limits = 1,
+		.share_memory = true,
+	};
+	sigset_t mask_before, mask_after;
+	char *output, why[256];
+	int code;
+
+	ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+	ck_assert_int_eq(sigprocmask(SIG_BLOCK, NULL, &mask_before), 0);
+	output = process_output(spec, &code);
+	ck_assert_int_eq(code, 5);
+	ck_assert_str_eq(output, "/usr\n0027\n77\n");
+	free(output);
+	ck_assert_int_eq(sigaction(SIGUSR1, NULL, &now), 0);
+	ck_assert(now.sa_handler == on_signal);
+	ck_assert_int_eq(sigprocmask(SIG_BLOCK, NULL, &mask_after), 0);
+	ck_assert_mem_eq(&mask_before, &mask_after, sizeof(mask_after));
+	spec.directory = "/nowhere";
+	ck_assert_int_eq(start_error(spec, why), -ENOENT);
+	ck_assert_str_eq(why, "cannot change to directory /nowhere: "
+			      "No such file or directory");
+}
+END_TEST
+
 /* --- failures ------------------------------------------------------------ */
 
 START_TEST(test_failures_have_words)
@@ -410,6 +449,7 @@ START_TEST(test_specs_refused)
 		{ .function = return_arg, .n_cpus = 1 },
 		{ .function = return_arg, .cpus = &cpu, .n_cpus = 1 },
 		{ .function = return_arg, .umask = &mask },
+		{ .function = return_arg, .share_memory = true },
 		{ .function = return_arg, .life = (enum reeve_process_life)3 },
 	};
 	reeve_process *p = NULL;
@@ -498,6 +538,7 @@ START_TEST(test_no_fds_left)
 	struct reeve_process_spec specs[] = {
 		{ .function = return_arg },
 		{ .argv = shell("exit 0") },
+		{ .argv = shell("exit 0"), .share_memory = true },
 		{ .argv = shell("exit 0"), .life = REEVE_LIFE_TREE },
 	};
 
@@ -531,6 +572,7 @@ START_TEST(test_no_processes_left)
 	struct reeve_process_spec specs[] = {
 		{ .function = return_arg },
 		{ .argv = shell("exit 0") },
+		{ .argv = shell("exit 0"), .share_memory = true },
 		{ .argv = shell("exit 0"), .life = REEVE_LIFE_TREE },
 	};
 
@@ -547,6 +589,7 @@ UNIT_MAIN("process_start", test_function_returns_its_exit_code,
 	  test_stdio_redirections, test_only_given_fds_are_open,
 	  test_environment, test_environment_of_function,
 	  test_directory_umask_session_limits_nice, test_cpus, test_credentials,
-	  test_failures_have_words, test_specs_refused, test_fds_at_the_limit,
+	  test_shared_memory_changes_nothing, test_failures_have_words,
+	  test_specs_refused, test_fds_at_the_limit,
 	  test_start_that_hangs_times_out, test_no_fds_left,
 	  test_no_processes_left)

@@ -78,7 +78,7 @@ static int check(const struct reeve_process *p)
 /* --- the end ------------------------------------------------------------- */
 
 /* Waits for the end of the process behind pidfd. Returns 1 when it has ended,
- * 0 at the deadline, -EBADF when that is no pidfd any more. */
+ * or pidfd is none any more, as waitid() will tell; 0 at the deadline. */
 static int poll_end(int pidfd, uint64_t deadline_usec)
 {
 	struct pollfd poll = { .fd = pidfd, .events = POLLIN };
@@ -93,7 +93,7 @@ static int poll_end(int pidfd, uint64_t deadline_usec)
 		int r = ppoll(&poll, 1, &wait, NULL);
 
 		if (r > 0)
-			return poll.revents & POLLNVAL ? -EBADF : 1;
+			return 1;
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		if (r == 0 && left < (uint64_t)INT32_MAX * USEC_PER_SEC)

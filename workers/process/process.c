@@ -275,7 +275,8 @@ static int fill(struct start *s)
 		fill_cpus,   fill_environment, fill_life,
 	};
 
-	if (spec->umask && *spec->umask > 0777)
+	if ((spec->umask && *spec->umask > 0777) ||
+	    (spec->share_memory && spec->function))
 		return -EINVAL;
 	s->spawn = (struct spawn_spec){
 		SPAWN_SPEC,
@@ -289,6 +290,7 @@ static int fill(struct start *s)
 		.oom_score_adj = spec->oom_score_adj,
 		.new_session = spec->new_session,
 		.no_new_privs = spec->no_new_privs,
+		.share_memory = spec->share_memory,
 	};
 	if (spec->umask)
 		s->spawn.umask = (int)*spec->umask;

@@ -3,10 +3,11 @@
  *   starts KIND ROUNDS BALLAST_MB    prints the microseconds of each round
  *   starts nothing                   ends at once: the program that is started
  *
- * Kinds: "function" and "program" are libreeve's; "function-guard" and
- * "program-guard" the same with a guard; "fork" and "vfork" the least that does
- * it: fork, _exit and waitid; vfork, execve and waitid. The ballast is memory
- * of the owner that was written to: what a fork copies the tables of.
+ * Kinds: "function", "program" and "program-shared" (share_memory) are
+ * libreeve's; "function-guard" and "program-guard" the same with a guard; "fork"
+ * and "vfork" the least that does it: fork, _exit and waitid; vfork, execve and
+ * waitid. The ballast is memory of the owner that was written to: what a fork
+ * copies the tables of.
  */
 #include <errno.h>
 #include <signal.h>
@@ -59,6 +60,12 @@ static int run_program(void)
 	return run_reeve((struct reeve_process_spec){ .argv = words });
 }
 
+static int run_program_shared(void)
+{
+	return run_reeve((struct reeve_process_spec){ .argv = words,
+						      .share_memory = true });
+}
+
 static int run_function_guard(void)
 {
 	return run_reeve((struct reeve_process_spec){
@@ -107,6 +114,7 @@ static const struct kind {
 } kinds[] = {
 	{ "function", run_function },
 	{ "program", run_program },
+	{ "program-shared", run_program_shared },
 	{ "function-guard", run_function_guard },
 	{ "program-guard", run_program_guard },
 	{ "fork", run_fork },

@@ -23,9 +23,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -37,6 +39,20 @@
 #include "workers/base/sys/streams.h"
 
 #define KERNEL_SIGSET_BYTES ((_NSIG - 1) / 8)
+#define SHARED_STACK_BYTES  ((size_t)64 << 10)
+
+/* A child that shares our memory leaves frames behind that AddressSanitizer
+ * takes for living ones. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CAN_SHARE_MEMORY false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CAN_SHARE_MEMORY false
+#endif
+#endif
+#ifndef CAN_SHARE_MEMORY
+#define CAN_SHARE_MEMORY true
+#endif
 
 /* --- the spec ------------------------------------------------------------ */
 
@@ -137,6 +153,42 @@ static int start_by_clone(struct spawn_plan *plan, struct spawn_child *child)
 	return 0;
 }
 
+static int run_sharing(void *plan)
+{
+	spawn_child_run(plan);
+}
+
+/* Returns when the child has executed or failed; the calling thread stands
+ * still meanwhile, so that its TLS (errno) is the child's alone. The child
+ * changes the plan, of which we need nothing any more. Its dispositions are a
+ * copy, which it resets. */
+static int start_sharing(struct spawn_plan *plan, struct spawn_child *child)
+{
+	char *stack = mmap(NULL, SHARED_STACK_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	pid_t pid;
+	int error;
+
+	if (stack == MAP_FAILED)
+		return -errno;
+	plan->has_handlers = true;
+	pid = clone(run_sharing, stack + SHARED_STACK_BYTES,
+		    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, plan,
+		    &child->pidfd);
+	error = errno;
+	(void)munmap(stack, SHARED_STACK_BYTES);
+	if (pid < 0)
+		return -error;
+	child->pid = pid;
+	return 0;
+}
+
+static bool may_share(const struct spawn_spec *spec)
+{
+	return CAN_SHARE_MEMORY && spec->share_memory && !spec->on_birth &&
+	       !spec->credentials && spec->cgroup_fd < 0;
+}
+
 static int start_by_fork(struct spawn_plan *plan, struct spawn_child *child)
 {
 	pid_t pid;
@@ -190,15 +242,20 @@ static int start(struct spawn_plan *plan, struct spawn_child *child)
 {
 	const struct spawn_spec *spec = plan->spec;
 	sigset_t old;
-	int r = -ENOSYS;
+	int r;
 
 	if (spec->function) /* or both would write what is buffered */
 		plan->has_threads = streams_flush();
 	block_signals(&old);
-	if (!spec->function)
-		r = spec->on_birth ? start_at_gate(plan, child, start_by_clone)
-				   : start_by_clone(plan, child);
-	if (child->pid == 0 && (r == -ENOSYS || r == -EPERM))
+	if (spec->function)
+		r = start_at_gate(plan, child, start_by_fork);
+	else if (spec->on_birth)
+		r = start_at_gate(plan, child, start_by_clone);
+	else
+		r = may_share(spec) ? start_sharing(plan, child)
+				    : start_by_clone(plan, child);
+	if (child->pid == 0 && !spec->function &&
+	    (r == -ENOSYS || r == -EPERM)) /* no clone3 */
 		r = start_at_gate(plan, child, start_by_fork);
 	restore_signals(&old);
 	return r;

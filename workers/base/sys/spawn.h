@@ -13,7 +13,8 @@
  *   child exits with SPAWN_EXIT_CODE. A caller that may block reads it at
  *   once; an event loop waits until it is readable.
  *   Programs are started by clone3(CLONE_PIDFD), without CLONE_VM: nothing the
- *   child does before exec can block, kill or change the caller. C functions
+ *   child does before exec can block, kill or change the caller, unless it asks
+ *   for that (share_memory). C functions
  *   are started by fork(2) (a raw clone would leave glibc's robust-mutex list
  *   pointing at the parent) and wait at a gate until the parent holds their
  *   pidfd; so does a program when there is an on_birth to be called first.
@@ -124,6 +125,12 @@ struct spawn_spec {
 	/* The caller's word that it ignores no signal but these; NULL: all are
 	 * reset, which costs some 60 system calls. spawn_ignored_signals(). */
 	const sigset_t *ignored;
+
+	/* A program's child shares our memory until exec, as with vfork(2): no
+	 * page table is copied, but what befalls it there (it blocks, the OOM
+	 * killer picks it) befalls us. Not with on_birth, credentials or a
+	 * cgroup: ignored then. Not for supervisors. */
+	bool share_memory;
 
 	/* Called when the child exists and before it does anything: 0, or
 	 * -errno for it to be killed and for spawn_start() to return that. All

@@ -125,6 +125,15 @@ struct reeve_process_spec {
 	bool no_new_privs;
 	enum reeve_process_life life;
 
+	/* For a program: the owner's memory is shared until it runs, as by
+	 * vfork(2) and posix_spawn(3). The start of a small owner gains little;
+	 * that of one with hundreds of megabytes is many times quicker. But
+	 * start_timeout_usec is not kept, and an out-of-memory kill at that
+	 * moment hits the owner. Without effect with credentials, and where a
+	 * guard is needed: REEVE_LIFE_TREE, and other threads than the main one
+	 * unless detached. */
+	bool share_memory;
+
 	uint64_t start_timeout_usec; /* for the steps before the function or
 				      * program runs: a directory on a dead
 				      * server may block */
