@@ -368,6 +368,8 @@ START_TEST(test_shared_memory_changes_nothing)
 	char *output, why[256];
 	int code;
 
+	sigemptyset(&mask_before);
+	sigemptyset(&mask_after);
 	ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
 	ck_assert_int_eq(sigprocmask(SIG_BLOCK, NULL, &mask_before), 0);
 	output = process_output(spec, &code);

@@ -9,6 +9,7 @@
 #include "tests/unit/spawn_rig.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/base/sys/procstat.h"
 
 static int run(const struct spawn_spec *spec)
 {
@@ -383,13 +384,16 @@ END_TEST
 
 /* The parent is killed while its child waits at the gate, whose other end
  * somebody else has too. */
-static int die_at_birth(void *userdata, _unused_ pid_t pid, _unused_ int pidfd)
+static int die_at_birth(void *userdata, pid_t pid, _unused_ int pidfd)
 {
+	struct tree_process child = { 0 };
 	pid_t holder = fork();
 
 	if (holder == 0)
 		for (;;)
 			(void)pause();
+	while (procstat_read(pid, &child) == 0 && child.state != 'S')
+		(void)sched_yield(); /* until it waits there */
 	if (holder < 0 ||
 	    fd_write_all(*(int *)userdata, &holder, sizeof(holder)) < 0 ||
 	    fd_write_all(*(int *)userdata, &pid, sizeof(pid)) < 0)

@@ -5,16 +5,20 @@
 
 #include "tests/unit/process_rig.h"
 
-static int say_child(_unused_ void *arg)
+/* Opens the file under every number that a stream of the parent may have. */
+static int say_child(void *path)
 {
+	for (int fd = 0; fd < 32;)
+		fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	printf("child\n");
 	return 0;
 }
 
 /* Starts say_child() and waits for its end. */
-static void start_child_function(void)
+static void start_child_function(void *path)
 {
-	const struct reeve_process_spec spec = { .function = say_child };
+	const struct reeve_process_spec spec = { .function = say_child,
+						 .arg = path };
 	reeve_process *p;
 
 	if (reeve_process_start(&spec, &p) < 0 ||
@@ -35,7 +39,7 @@ static void *read_stdin(void *arg)
  * program's own, besides that in stdout. */
 static void start_while_stdin_is_held(void *arg)
 {
-	FILE *own = fopen(arg, "we");
+	FILE *own = fopen(arg, "ae");
 	int input[2], go[2];
 	pthread_t thread;
 	char c;
@@ -51,7 +55,7 @@ static void start_while_stdin_is_held(void *arg)
 	}
 	fprintf(own, "once");
 	printf("parent\n");
-	start_child_function();
+	start_child_function(arg);
 	fclose(own);
 	fflush(stdout);
 	_exit(0);
