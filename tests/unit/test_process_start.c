@@ -364,12 +364,10 @@ START_TEST(test_shared_memory_changes_nothing)
 		.n_limits = 1,
 		.share_memory = true,
 	};
-	sigset_t mask_before, mask_after;
+	sigset_t mask_before = { 0 }, mask_after = { 0 };
 	char *output, why[256];
 	int code;
 
-	sigemptyset(&mask_before);
-	sigemptyset(&mask_after);
 	ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
 	ck_assert_int_eq(sigprocmask(SIG_BLOCK, NULL, &mask_before), 0);
 	output = process_output(spec, &code);
