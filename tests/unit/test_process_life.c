@@ -7,8 +7,10 @@
 #include "workers/process/guard.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "tests/unit/process_rig.h"
+#include "workers/base/pure/rng.h"
 
 enum starter { MAIN_THREAD, OTHER_THREAD };
 
@@ -191,6 +193,75 @@ START_TEST(test_killed_group_takes_a_session_along)
 }
 END_TEST
 
+#define STARTS_MAX 16 /* of an owner that is killed at any moment */
+
+static void *start_some(void *arg)
+{
+	const struct reeve_process_spec *spec = arg;
+	reeve_process *p;
+
+	for (int i = 0; i < STARTS_MAX; i++)
+		if (reeve_process_start(spec, &p) < 0)
+			_exit(93);
+	return NULL;
+}
+
+static _Noreturn void start_until_killed(struct reeve_process_spec *spec,
+					 enum starter starter)
+{
+	pthread_t thread;
+
+	if (starter == MAIN_THREAD)
+		(void)start_some(spec);
+	else if (pthread_create(&thread, NULL, start_some, spec) != 0)
+		_exit(94);
+	for (;;)
+		(void)pause();
+}
+
+/* All who have come to us, their subreaper, end; in time. */
+static bool all_end(void)
+{
+	uint64_t deadline = clock_monotonic_usec() + DEADLINE_USEC;
+
+	while (clock_monotonic_usec() < deadline) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG | __WALL);
+
+		if (pid < 0)
+			return errno == ECHILD;
+		if (pid == 0)
+			(void)poll(NULL, 0, 1);
+	}
+	return false;
+}
+
+START_TEST(test_owner_killed_at_any_moment)
+{
+	struct rng rng = { .state = 1 };
+
+	for (int i = 0; i < 80; i++) {
+		struct reeve_process_spec spec = {
+			.life = i & 1 ? REEVE_LIFE_TREE : REEVE_LIFE_OWNER,
+		};
+		enum starter starter = i & 2 ? OTHER_THREAD : MAIN_THREAD;
+		uint64_t moment;
+		pid_t pid;
+
+		spec.function = i & 4 ? sleep_on : NULL;
+		spec.argv = i & 4 ? NULL : shell("exec sleep 1000");
+		pid = fork();
+		ck_assert_int_ge(pid, 0);
+		if (pid == 0)
+			start_until_killed(&spec, starter);
+		moment = clock_monotonic_usec() + rng_below(&rng, 8000);
+		while (clock_monotonic_usec() < moment)
+			(void)sched_yield();
+		ck_assert_int_eq(kill(pid, SIGKILL), 0);
+		ck_assert_msg(all_end(), "round %d", i);
+	}
+}
+END_TEST
+
 START_TEST(test_detached_survives_owner)
 {
 	struct owner o = {
@@ -293,8 +364,8 @@ START_TEST(test_tree_is_killed_whole)
 		else if (i == 1)
 			ck_assert_int_eq(reeve_process_terminate(p), 0);
 		else if (i == 3)
-			ck_assert_int_eq(reeve_process_signal_tree(p, SIGKILL),
-					 2);
+			ck_assert_int_ge(reeve_process_signal_tree(p, SIGKILL),
+					 2); /* its shell may still end */
 		if (i == 2)
 			reeve_process_free(p);
 		else
@@ -390,7 +461,8 @@ START_TEST(test_guard_has_nothing_of_ours)
 END_TEST
 
 UNIT_MAIN("process_life", test_killed_owner_takes_its_process_along,
-	  test_killed_group_takes_a_session_along, test_detached_survives_owner,
+	  test_killed_group_takes_a_session_along,
+	  test_owner_killed_at_any_moment, test_detached_survives_owner,
 	  test_end_of_thread_ends_nobody, test_tree_dies_with_owner,
 	  test_tree_is_killed_whole,
 	  test_tree_of_the_reaped_is_known_by_its_mark,
