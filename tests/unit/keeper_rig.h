@@ -371,8 +371,11 @@ static inline uint32_t seat_state(const struct rig *r, size_t i)
 
 _unused_ static const struct seat *rig_await_end(struct rig *r, size_t i)
 {
-	await(r, seat_state(r, i) == SEAT_ENDED);
-	return &r->board->seats[i];
+	const struct seat *seat = &r->board->seats[i];
+
+	await(r, atomic_load(&seat->state) == SEAT_ENDED &&
+			 atomic_load(&seat->turn) == seat->offered);
+	return seat;
 }
 
 _unused_ static bool is_gone(pid_t pid)

@@ -164,6 +164,8 @@ START_TEST(test_refused_starts_are_retried)
 	(void)rig_await_end(&r, 0);
 	rig_offer_again(&r, 0);
 	await(&r, atomic_load(&r.board->n_start_failures) >= 3);
+	rig_spin(100000); /* 5 + 10 + 20 + 40 + 80 ms */
+	ck_assert_uint_le(r.board->n_start_failures, 8);
 	ck_assert_uint_eq(r.board->state, KEEPER_RUNNING);
 	ck_assert_uint_eq(r.board->n_live, 0);
 	ck_assert_str_eq(r.board->message,

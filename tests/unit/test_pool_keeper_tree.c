@@ -1,6 +1,9 @@
 /* Nothing of a worker outlives it, nothing of a keeper outlives its owner. */
 #include "workers/pool/keeper.h"
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include "tests/unit/keeper_rig.h"
 
 #define FAMILY_SIZE 5
@@ -231,6 +234,7 @@ static int look_around(const struct keeper_seat *seat, int lifeline_fd,
 {
 	struct rig_shared *s = arg;
 	struct sigaction action;
+	struct stat st;
 	sigset_t mask;
 
 	s->n_fds = fd_count_open();
@@ -241,7 +245,8 @@ static int look_around(const struct keeper_seat *seat, int lifeline_fd,
 	(void)sigprocmask(SIG_SETMASK, NULL, &mask);
 	for (int signo = 1; signo < NSIG; signo++)
 		s->n_blocked += sigismember(&mask, signo) == 1;
-	s->is_stdin_null = read(STDIN_FILENO, s->comm, 1) == 0;
+	s->is_stdin_null = fstat(STDIN_FILENO, &st) == 0 &&
+			   S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 	(void)prctl(PR_GET_NAME, s->comm, 0, 0, 0);
 	if (getpgrp() == getpid() && seat->bell_fd > lifeline_fd)
 		rig_say_pid(s);
@@ -251,10 +256,13 @@ static int look_around(const struct keeper_seat *seat, int lifeline_fd,
 START_TEST(test_workers_find_what_is_promised)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
-	int n_fds = fd_count_open();
+	int stdin_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
 	sigset_t all, old;
 	struct rig r;
+	int n_fds;
 
+	ck_assert_int_eq(dup2(STDOUT_FILENO, STDIN_FILENO), STDIN_FILENO);
+	n_fds = fd_count_open();
 	/* an owner that ignores its children and blocks everything */
 	(void)sigaction(SIGCHLD, &ignore, &before);
 	(void)sigfillset(&all);
@@ -275,6 +283,8 @@ START_TEST(test_workers_find_what_is_promised)
 	ck_assert_str_eq(r.shared->comm, "rig:0");
 	ck_assert_int_eq(rig_count_gone(&r), 0);
 	rig_terminate(&r);
+	ck_assert_int_eq(dup2(stdin_fd, STDIN_FILENO), STDIN_FILENO);
+	fd_close(stdin_fd);
 }
 END_TEST
 

@@ -50,11 +50,14 @@ struct worker {
 	struct watch watch;
 };
 
+#define KEEPER_COMM_SIZE 16 /* a name in the kernel, with its NUL */
+
 struct keeper {
 	const struct keeper_config *config;
 	struct board *board;
 	struct keeper_seat *seats; /* the fds and mappings are ours now */
-	struct worker *workers;
+	struct worker *workers;	   /* not in our children */
+	char (*names)[KEEPER_COMM_SIZE];
 	size_t n_seats;
 	pid_t pid;
 	uint64_t now_usec; /* of this turn */

@@ -28,14 +28,13 @@
 #include "workers/base/sys/fd.h"
 #include "workers/pool/keeper_event.h"
 
-#define COMM_SIZE	  16	/* of the kernel, with its NUL */
 #define FDS_OWN		  16	/* beside a bell and a lifeline for each seat */
 #define CHILDREN_TEXT_MIN 65536 /* thousands of orphans in one look */
 #define CHILD_TEXT_MAX	  8	/* "4194304 " */
 
 static void take_name(const char *name)
 {
-	char comm[COMM_SIZE];
+	char comm[KEEPER_COMM_SIZE];
 
 	(void)snprintf(comm, sizeof(comm), "%.8s keeper", name);
 	(void)prctl(PR_SET_NAME, comm, 0, 0, 0);
@@ -172,15 +171,30 @@ static int map_channels(struct keeper *k)
 	return r;
 }
 
+/* What only the keeper writes is not inherited: a page that a fork shares costs
+ * a copy at the next write. What its children read, their names, is written
+ * once. */
 static int allocate(struct keeper *k)
 {
+	size_t size = k->n_seats * sizeof(*k->workers);
+	char *p;
+
 	k->children_size = CHILDREN_TEXT_MIN + k->n_seats * CHILD_TEXT_MAX;
-	k->children = malloc(k->children_size);
-	k->workers = calloc(k->n_seats, sizeof(*k->workers));
-	if (!k->children || !k->workers)
+	p = mmap(NULL, size + k->children_size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED ||
+	    madvise(p, size + k->children_size, MADV_DONTFORK) < 0)
+		return -errno;
+	k->workers = (struct worker *)(void *)p;
+	k->children = p + size;
+	k->names = calloc(k->n_seats, sizeof(*k->names));
+	if (!k->names)
 		return -ENOMEM;
-	for (size_t i = 0; i < k->n_seats; i++)
+	for (size_t i = 0; i < k->n_seats; i++) {
 		k->workers[i].lifeline_fd = -1;
+		(void)snprintf(k->names[i], sizeof(k->names[i]), "%.9s:%hu",
+			       k->config->name, (unsigned short)i);
+	}
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
@@ -32,43 +33,45 @@
 #include "workers/base/sys/fd.h"
 #include "workers/pool/keeper_event.h"
 
-#define COMM_SIZE 16
-
 /* A worker is asked about leaving from three quarters of its tasks on. */
 #define DUE_SHARE 4
 
 /* --- in the child ------------------------------------------------------------ */
 
+static void close_fds(int first, unsigned last)
+{
+	(void)syscall(SYS_close_range, (unsigned)first, last, 0U);
+}
+
 static void close_hidden_fds(const struct keeper *k, int bell_fd)
 {
 	if (bell_fd > k->first_fd)
-		(void)close_range((unsigned)k->first_fd, (unsigned)bell_fd - 1,
-				  0);
-	(void)close_range((unsigned)bell_fd + 1, ~0U, 0);
+		close_fds(k->first_fd, (unsigned)bell_fd - 1);
+	close_fds(bell_fd + 1, ~0U);
 }
 
+/* A new process finds no page of libc mapped: each function that is called
+ * costs a fault, more than most of these calls do. Hence syscall(). */
 static _Noreturn void run_worker(const struct keeper *k, size_t i, int lifeline)
 {
+	static const uint64_t no_signals;
 	const struct keeper_seat *seat = &k->seats[i];
-	char comm[COMM_SIZE];
-	sigset_t none;
 	int code;
 
 	/* Armed first, compared second: whatever we miss, one of them sees. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
-	    getppid() != k->pid)
+	if (syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+	    syscall(SYS_getppid) != k->pid)
 		_exit(1);
-	(void)setpgid(0, 0);
-	(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	(void)syscall(SYS_setpgid, 0, 0);
+	(void)syscall(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	(void)syscall(SYS_prctl, PR_SET_NAME, k->names[i], 0, 0, 0);
 	close_hidden_fds(k, seat->bell_fd);
-	(void)madvise(seat->channel.memory, seat->channel.size_bytes,
-		      MADV_DONTFORK);
-	(void)snprintf(comm, sizeof(comm), "%.10s:%zu", k->config->name, i);
-	(void)prctl(PR_SET_NAME, comm, 0, 0, 0);
+	(void)syscall(SYS_madvise, seat->channel.memory,
+		      seat->channel.size_bytes, MADV_DONTFORK);
 	if (k->is_fds_limit_raised)
 		(void)setrlimit(RLIMIT_NOFILE, &k->fds_limit);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL,
+		      sizeof(no_signals));
 	code = k->config->worker_main(seat, lifeline, k->config->arg);
 	(void)fflush(NULL);
 	_exit(code);
