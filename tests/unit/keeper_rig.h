@@ -165,7 +165,9 @@ static void rig_run(struct slot *slot, uint32_t tag, struct rig_shared *s)
 {
 	bool is_chunk = slot->function == DO_ITEMS;
 	uint32_t n = is_chunk ? slot->item_size : 1;
+	uint64_t began_usec = clock_monotonic_usec();
 
+	memcpy(slot->data, &began_usec, sizeof(began_usec));
 	rig_do(slot, s);
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t running = slot_word(SLOT_RUNNING, tag, i);

@@ -216,6 +216,8 @@ START_TEST(test_kills_one_generation)
 	atomic_store(&r.board->target, 2);
 	rig_ring(&r);
 	await(&r, atomic_load(&r.board->n_live) == 2);
+	rig_publish(&r, 1, DO_EXIT, 0); /* and some turns later */
+	(void)rig_await_end(&r, 1);
 	ck_assert_uint_eq(seat_state(&r, 0), SEAT_LIVE);
 	atomic_store(&r.board->seats[0].kill, 1);
 	rig_ring(&r);

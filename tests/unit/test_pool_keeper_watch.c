@@ -2,8 +2,31 @@
 #include "workers/pool/keeper.h"
 
 #include "tests/unit/keeper_rig.h"
+#include "workers/pool/keeper_room.h"
 
 #define TIMEOUT_USEC (20 * USEC_PER_MSEC)
+
+START_TEST(test_cuts_what_it_has_seen)
+{
+	const uint64_t others[] = {
+		slot_word(SLOT_DONE, 7, 3),    slot_word(SLOT_RUNNING, 7, 4),
+		slot_word(SLOT_RUNNING, 8, 3), slot_word(SLOT_FREE, 7, 3),
+		slot_word(SLOT_QUEUED, 7, 3),
+	};
+	const uint64_t seen = slot_word(SLOT_RUNNING, 7, 3);
+	struct slot slot = { .word = seen };
+
+	ck_assert(keeper_cut(&slot, seen));
+	ck_assert_uint_eq(slot.word, slot_word(SLOT_CANCELLING, 7, 3));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		slot.word = others[i];
+		ck_assert(!keeper_cut(&slot, seen));
+		ck_assert_uint_eq(slot.word, others[i]);
+	}
+	slot.word = slot_word(SLOT_QUEUED, 7, 3); /* is not running */
+	ck_assert(!keeper_cut(&slot, slot.word));
+}
+END_TEST
 
 START_TEST(test_cuts_what_hangs)
 {
@@ -77,6 +100,16 @@ START_TEST(test_counts_items)
 }
 END_TEST
 
+static void check_was_due(const struct rig *r, size_t i, uint64_t at)
+{
+	uint64_t began_usec;
+
+	memcpy(&began_usec, channel_slot(&r->channels[i], at)->data,
+	       sizeof(began_usec));
+	ck_assert_uint_ge(clock_monotonic_usec(),
+			  began_usec + r->config.task_timeout_usec);
+}
+
 /* Tasks about as long as the deadline. Whoever is cut is exactly one, marked,
  * and not one that ended or had not begun. */
 START_TEST(test_never_cuts_another)
@@ -92,15 +125,15 @@ START_TEST(test_never_cuts_another)
 		int n_marked = 0;
 
 		for (uint32_t n = 0; n < 6; n++)
-			rig_publish(&r, i, DO_SPIN, 2600 + 70 * n);
-		await(&r, seat_state(&r, i) == SEAT_ENDED ||
-				  rig_state(&r, i, 5) == SLOT_DONE);
+			rig_publish(&r, i, DO_SPIN, 2600 + 150 * n);
 		await(&r, seat_state(&r, i) == SEAT_ENDED ||
 				  rig_state(&r, i, 5) == SLOT_DONE);
 		for (uint64_t at = 0; at < 6; at++) {
 			unsigned state = rig_state(&r, i, at);
 
 			n_marked += state == SLOT_CANCELLING;
+			if (state == SLOT_CANCELLING)
+				check_was_due(&r, i, at);
 			n_done += state == SLOT_DONE;
 			if (n_marked > 0)
 				ck_assert_uint_ne(state, SLOT_DONE);
@@ -182,7 +215,7 @@ START_TEST(test_without_a_timeout_nothing_is_cut)
 }
 END_TEST
 
-UNIT_MAIN("pool keeper watch", test_cuts_what_hangs,
+UNIT_MAIN("pool keeper watch", test_cuts_what_it_has_seen, test_cuts_what_hangs,
 	  test_cuts_the_stopped_and_its_family, test_counts_items,
 	  test_never_cuts_another, test_wakes_from_dozing,
 	  test_never_dozes_off_over_a_task,

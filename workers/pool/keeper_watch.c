@@ -44,25 +44,30 @@ struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint)
 	return sight;
 }
 
+bool keeper_cut(struct slot *slot, uint64_t word)
+{
+	return slot_word_state(word) == SLOT_RUNNING &&
+	       atomic_compare_exchange_strong(&slot->word, &word,
+					      slot_word(SLOT_CANCELLING,
+							slot_word_tag(word),
+							slot_word_item(word)));
+}
+
 /* Returns true when there is something to be watched. */
 static bool look(struct keeper *k, size_t i)
 {
 	struct worker *w = &k->workers[i];
 	const struct channel *c = &k->seats[i].channel;
 	struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
-	uint64_t word = sight.word;
+	const uint64_t word = sight.word;
 
 	w->watch.slot = sight.slot;
 	if (word != w->watch.word) {
 		w->watch.word = word;
 		w->watch.since_usec = k->now_usec;
-	} else if (slot_word_state(word) == SLOT_RUNNING &&
-		   usec_sub(k->now_usec, w->watch.since_usec) >=
+	} else if (usec_sub(k->now_usec, w->watch.since_usec) >=
 			   k->config->task_timeout_usec &&
-		   atomic_compare_exchange_strong(
-			   &channel_slot(c, sight.slot)->word, &word,
-			   slot_word(SLOT_CANCELLING, slot_word_tag(word),
-				     slot_word_item(word)))) {
+		   keeper_cut(channel_slot(c, sight.slot), word)) {
 		keeper_kill(k, i, CAUSE_TIMEOUT);
 	}
 	return sight.is_running || sight.is_queued;
