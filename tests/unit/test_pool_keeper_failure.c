@@ -130,6 +130,36 @@ START_TEST(test_work_forgives)
 }
 END_TEST
 
+static int get_ready_and_leave(const struct keeper_seat *seat,
+			       _unused_ int lifeline_fd, _unused_ void *arg)
+{
+	atomic_store(&seat->channel.memory->signs.phase, PHASE_READY);
+	return 0;
+}
+
+/* Ready and gone, for no task's fault: delayed, but never too much. */
+START_TEST(test_the_hasty_are_delayed)
+{
+	uint64_t began = clock_monotonic_usec();
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.config.restart_limit = 0;
+	r.config.worker_main = get_ready_and_leave;
+	rig_start(&r, 1);
+	for (int i = 0; i < 20; i++) {
+		const struct seat *seat = rig_await_end(&r, 0);
+
+		ck_assert_uint_eq(seat->cause, CAUSE_OWN);
+		ck_assert_uint_eq(r.board->state, KEEPER_RUNNING);
+		rig_offer_again(&r, 0);
+	}
+	ck_assert_uint_ge(clock_monotonic_usec() - began,
+			  10 * FAILURE_DELAY_MIN_USEC);
+	rig_terminate(&r);
+}
+END_TEST
+
 /* A killed start is no failure: the owner wanted it. */
 START_TEST(test_a_killed_start_is_no_failure)
 {
@@ -205,5 +235,5 @@ UNIT_MAIN("pool keeper failure", test_counts_within_the_interval,
 	  test_progress_forgives, test_limit_zero_forgives_nothing,
 	  test_delays_double_up_to_a_maximum, test_refusals_delay_only,
 	  test_too_many_are_fatal, test_work_forgives,
-	  test_a_killed_start_is_no_failure, test_refused_starts_are_retried,
-	  test_a_refused_recycle_is_told)
+	  test_the_hasty_are_delayed, test_a_killed_start_is_no_failure,
+	  test_refused_starts_are_retried, test_a_refused_recycle_is_told)

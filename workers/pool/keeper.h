@@ -12,10 +12,12 @@
  *       time), at most restart_limit failures in restart_interval, with
  *       backoff between failures, then FATAL with the reason; a failure is a
  *       start that does not reach PHASE_READY. Progress (board->progress
- *       moved) forgives.
+ *       moved) forgives. What the system refuses (fork, pipe) is counted and
+ *       tried again, for as long as it takes.
  *     - a worker that left with PHASE_LEAVING because of its task limit, exit
  *       code 0 and no slot RUNNING or CANCELLING is replaced on the same
- *       channel at once (generation + 1): what is queued there stays queued. At
+ *       channel at once (generation + 1; owner_fd is not rung): what is queued
+ *       there stays queued. If it cannot be, it is told as CAUSE_LEFT. At
  *       most recycle_max are between leaving and READY at a time: between
  *       task_due and task_limit a worker leaves when orders.may_leave is set.
  *     - any other end is told on the board; a replacement starts on another
@@ -27,10 +29,16 @@
  *       slot goes RUNNING -> CANCELLING by compare-and-swap (exactly this
  *       task and item, or nothing), then the tree is killed, CAUSE_TIMEOUT.
  *     - seat.kill: that generation's tree is killed. order TERMINATE: all;
- *       order CLOSE: no replacement, workers leave by orders.closing.
+ *       order CLOSE: no replacement but in place while something is queued
+ *       there; workers leave by orders.closing. FATAL: no more starts; who
+ *       lives, lives on, until the order comes.
  *   Both ring eventfds: keeper_fd is read by the keeper, owner_fd by the owner.
  * Safety
- *   Runs in its own process only. Leaves by _exit().
+ *   Runs in its own process only, forked while stdio is flushed (a worker
+ *   flushes what it finds). Takes all fds of the config, which get other
+ *   numbers, out of the workers' way. The board is a mapping of its own (page
+ *   aligned), and not inherited by workers. Leaves by _exit(); state is DONE, or
+ *   FATAL when it could not even begin. Needs /proc.
  */
 #pragma once
 
@@ -44,9 +52,9 @@
 
 /* One seat: a channel and the eventfd by which its worker rings the owner. */
 struct keeper_seat {
-	int channel_fd;
-	int bell_fd;
-	struct channel channel; /* the keeper's mapping of it */
+	int channel_fd;		/* closed when mapped */
+	int bell_fd;		/* seats may share one */
+	struct channel channel; /* mapped by keeper_main(), where it runs */
 };
 
 struct keeper_config {
@@ -66,10 +74,12 @@ struct keeper_config {
 	uint64_t restart_interval_usec;
 
 	/* Runs in a fresh worker and returns its exit code; seat->channel is
-	 * mapped, all fds of the keeper but seat->bell_fd are closed, stdio is
-	 * the owner's. lifeline_fd is CLOEXEC and stays open: its end of file
-	 * tells the keeper that the worker closed everything or executed. A byte
-	 * written to it says "due": see task_due. */
+	 * mapped, all fds of the keeper but seat->bell_fd are closed, stdin is
+	 * /dev/null, stdout and stderr are the owner's; signals are as in a new
+	 * program. It leads a process group. lifeline_fd is CLOEXEC and stays
+	 * open: its end of file tells the keeper that the worker closed
+	 * everything or executed. A byte written to it says "due": see
+	 * task_due. */
 	int (*worker_main)(const struct keeper_seat *seat, int lifeline_fd,
 			   void *arg);
 	void *arg;

@@ -35,6 +35,10 @@
 #define REAP_MAX   4096 /* in one turn */
 #define SWEEPS_MAX 8	/* then thoroughly */
 
+/* Who got ready and ends sooner than this, without a task to blame, would do so
+ * again at once, and again. */
+#define HASTY_USEC UINT64_C(10000)
+
 void keeper_say(struct keeper *k, const char *format, ...)
 {
 	va_list ap;
@@ -272,6 +276,16 @@ static void count_failure(struct keeper *k, size_t i, const struct verdict *v)
 		atomic_store(&k->board->state, KEEPER_FATAL);
 }
 
+static bool is_hasty(const struct keeper *k, size_t i, const struct verdict *v)
+{
+	const struct worker *w = &k->workers[i];
+
+	return v->cause == CAUSE_OWN && !v->is_clean &&
+	       k->now_usec - w->started_usec < HASTY_USEC &&
+	       !keeper_look_at_ring(&k->seats[i].channel, w->watch.slot)
+			.is_running;
+}
+
 static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
 {
 	struct seat *seat = &k->board->seats[i];
@@ -310,6 +324,8 @@ static void settle(struct keeper *k, size_t i)
 		return;
 	if (v.is_failed_start)
 		count_failure(k, i, &v);
+	else if (is_hasty(k, i, &v))
+		failures_delay(&k->failures, k->now_usec);
 	tell_end(k, i, is_left ? CAUSE_LEFT : v.cause);
 	*w = (struct worker){
 		.turn = w->turn,
