@@ -1,6 +1,7 @@
 /* Nothing of a worker outlives it, nothing of a keeper outlives its owner. */
 #include "workers/pool/keeper.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -205,6 +206,30 @@ START_TEST(test_nothing_outlives_its_owner)
 }
 END_TEST
 
+static void *start_in_thread(void *arg)
+{
+	rig_start(arg, 1);
+	return NULL;
+}
+
+/* A parent-death signal would mean the thread. */
+START_TEST(test_outlives_the_thread_that_made_it)
+{
+	pthread_t thread;
+	struct rig r;
+
+	rig_init(&r, 1);
+	ck_assert_int_eq(pthread_create(&thread, NULL, start_in_thread, &r), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	for (uint64_t i = 0; i < 5; i++) {
+		rig_publish(&r, 0, DO_NOTHING, 0);
+		await(&r, rig_state(&r, 0, i) == SLOT_DONE);
+	}
+	ck_assert_uint_eq(r.board->n_started, 1);
+	rig_terminate(&r);
+}
+END_TEST
+
 START_TEST(test_workers_die_with_their_keeper)
 {
 	for (int i = 0; i < 20; i++) {
@@ -292,5 +317,6 @@ UNIT_MAIN("pool keeper tree", test_kills_the_family_of_the_killed,
 	  test_kills_the_family_of_the_crashed,
 	  test_spares_the_family_of_the_living, test_kills_bombs_and_chains,
 	  test_strays_find_no_channel, test_nothing_outlives_its_owner,
+	  test_outlives_the_thread_that_made_it,
 	  test_workers_die_with_their_keeper,
 	  test_workers_find_what_is_promised)
