@@ -397,8 +397,8 @@ int unit_loop_main(const char *suite, int loops, const TTest *const *tests,
 	if (n_wanted == 0) {
 		(void)fprintf(stderr, "%s: no such test\n", suite);
 	} else if (make_root()) {
-	/* Tests fork: what stood in a buffer would be written by each. */
-	(void)setvbuf(stdout, NULL, _IONBF, 0);
+		/* Tests fork: what stood in a buffer would be written by each. */
+		(void)setvbuf(stdout, NULL, _IONBF, 0);
 		srunner_run_all(runner, CK_ENV);
 		code = srunner_ntests_failed(runner) > 0 ? 1 : 0;
 		clean_up();

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,7 @@ static inline int sleep_usec(void *input, size_t size,
 	uint64_t usec = 0;
 
 	memcpy(&usec, input, size < sizeof(usec) ? size : sizeof(usec));
-	(void)usleep((useconds_t)usec);
+	(void)poll(NULL, 0, (int)(usec / USEC_PER_MSEC));
 	return reeve_reply_set(reply, &usec, sizeof(usec));
 }
 
@@ -84,6 +85,13 @@ enum ending {
 	END_COUNT
 };
 
+/* Sanitizers have handlers of their own. */
+static inline void by_default(int signo)
+{
+	(void)sigaction(signo, &(struct sigaction){ .sa_handler = SIG_DFL },
+			NULL);
+}
+
 static inline void end_in_a_way(enum ending way)
 {
 	static char name[] = "sleep", seconds[] = "1000";
@@ -94,11 +102,11 @@ static inline void end_in_a_way(enum ending way)
 		(void)kill(getpid(), SIGKILL);
 		break;
 	case END_SEGV:
-		(void)signal(SIGSEGV, SIG_DFL);
+		by_default(SIGSEGV);
 		(void)raise(SIGSEGV);
 		break;
 	case END_ABORT:
-		(void)signal(SIGABRT, SIG_DFL);
+		by_default(SIGABRT);
 		abort();
 	case END_EXIT_0:
 		exit(0);
@@ -243,6 +251,28 @@ static inline void end_pool(struct reeve_pool *pool)
 	ck_assert_int_eq(reeve_pool_close(pool), 0);
 	ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
 	ck_assert_ptr_null(reeve_pool_free(pool));
+}
+
+struct heard {
+	int n_good, n_bad;
+	enum reeve_outcome_kind kind;
+};
+
+static inline void on_good(struct reeve_result *result, void *userdata)
+{
+	struct heard *h = userdata;
+
+	h->n_good += reeve_result_successful(result) == 1;
+}
+
+static inline void on_bad(struct reeve_result *result, void *userdata)
+{
+	struct heard *h = userdata;
+	struct reeve_outcome outcome;
+
+	reeve_result_outcome(result, &outcome);
+	h->kind = outcome.kind;
+	h->n_bad++;
 }
 
 #define POOL_MAIN(suite, ...)                                                  \

@@ -22,7 +22,6 @@ START_TEST(test_apply)
 	ck_assert_int_eq(outcome.kind, REEVE_DONE);
 	ck_assert_int_gt(outcome.pid, 1);
 	ck_assert_int_ne(outcome.pid, getpid());
-	/* no input, no output wanted, room that is too small */
 	ck_assert_int_eq(reeve_pool_apply(pool, tell_pid, NULL, 0, NULL, 0,
 					  &size, NULL),
 			 0);
@@ -112,28 +111,6 @@ START_TEST(test_failures)
 END_TEST
 
 /* ---- apply_async -------------------------------------------------------------- */
-
-struct heard {
-	int n_good, n_bad;
-	enum reeve_outcome_kind kind;
-};
-
-static void on_good(struct reeve_result *result, void *userdata)
-{
-	struct heard *h = userdata;
-
-	h->n_good += reeve_result_successful(result) == 1;
-}
-
-static void on_bad(struct reeve_result *result, void *userdata)
-{
-	struct heard *h = userdata;
-	struct reeve_outcome outcome;
-
-	reeve_result_outcome(result, &outcome);
-	h->kind = outcome.kind;
-	h->n_bad++;
-}
 
 START_TEST(test_apply_async)
 {
@@ -291,294 +268,6 @@ START_TEST(test_task_timeout)
 	reeve_pool_stats(pool, &stats);
 	ck_assert_uint_eq(stats.n_timeout, 2);
 	ck_assert_uint_eq(stats.n_crashed, 0);
-	end_pool(pool);
-}
-END_TEST
-
-/* ---- map ------------------------------------------------------------------------- */
-
-#define ITEMS 1000
-
-static void check_squares(const uint64_t *out, size_t n)
-{
-	for (uint64_t i = 0; i < n; i++)
-		ck_assert_uint_eq(out[i], i * i);
-}
-
-START_TEST(test_map)
-{
-	static const size_t chunks[] = { 0, 1, 2, 7, ITEMS, 10 * ITEMS };
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	static uint64_t in[ITEMS], out[ITEMS];
-	static size_t sizes[ITEMS];
-
-	for (uint64_t i = 0; i < ITEMS; i++)
-		in[i] = i;
-	for (size_t i = 0; i < ARRAY_SIZE(chunks); i++) {
-		const struct reeve_map_spec spec = {
-			.inputs = in,
-			.input_size = 8,
-			.n_items = ITEMS,
-			.outputs = out,
-			.output_size = 8,
-			.output_sizes = i % 2 ? sizes : NULL,
-			.chunksize = chunks[i],
-		};
-
-		memset(out, 0xff, sizeof(out));
-		ck_assert_int_eq(reeve_pool_map(pool, square, &spec), 0);
-		check_squares(out, ITEMS);
-	}
-	ck_assert_uint_eq(sizes[ITEMS - 1], 8);
-	end_pool(pool);
-}
-END_TEST
-
-START_TEST(test_map_corners)
-{
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	struct reeve_outcome outcomes[4] = { 0 };
-	struct reeve_map_spec spec = { .inputs = "abcd",
-				       .input_size = 1,
-				       .n_items = 4 };
-	char out[8];
-
-	ck_assert_int_eq(reeve_pool_map(pool, echo, &spec), 0); /* no outputs */
-	spec.n_items = 0;
-	ck_assert_int_eq(reeve_pool_map(pool, echo, &spec), 0);
-	spec.n_items = 4;
-	spec.inputs = NULL;
-	ck_assert_int_eq(reeve_pool_map(pool, echo, &spec), -EINVAL);
-	/* an output that is too large fails its item and no other */
-	spec.inputs = "abcdefgh";
-	spec.input_size = 2;
-	spec.outputs = out;
-	spec.output_size = 1;
-	spec.outcomes = outcomes;
-	for (spec.chunksize = 1; spec.chunksize < 5; spec.chunksize += 3) {
-		ck_assert_int_eq(reeve_pool_map(pool, echo, &spec), 4);
-		ck_assert_int_eq(outcomes[3].kind, REEVE_FAILED);
-		ck_assert_int_eq(outcomes[3].error, -EMSGSIZE);
-	}
-	spec.input_size = REEVE_PAYLOAD_MAX + 1;
-	ck_assert_int_eq(reeve_pool_map(pool, echo, &spec), -EMSGSIZE);
-	end_pool(pool);
-}
-END_TEST
-
-/* A death costs the one item, also in the middle of a chunk. */
-START_TEST(test_map_with_deaths)
-{
-	static const size_t chunks[] = { 1, 7, 0 };
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	enum { N = 50 };
-	static uint64_t in[N], out[N];
-
-	for (uint64_t i = 0; i < N; i++)
-		in[i] = i + 1;
-	for (size_t k = 0; k < ARRAY_SIZE(chunks); k++) {
-		static struct reeve_outcome outcomes[N];
-		const struct reeve_map_spec spec = {
-			.inputs = in,
-			.input_size = 8,
-			.n_items = N,
-			.outputs = out,
-			.output_size = 8,
-			.outcomes = outcomes,
-			.chunksize = chunks[k],
-		};
-
-		memset(outcomes, 0, sizeof(outcomes));
-		memset(out, 0, sizeof(out));
-		ck_assert_int_eq(reeve_pool_map(pool, square_or_die, &spec), 5);
-		for (size_t i = 0; i < N; i++) {
-			bool is_dead = in[i] % 10 == 0;
-
-			ck_assert_int_eq(outcomes[i].kind,
-					 is_dead ? REEVE_CRASHED
-						 : REEVE_PENDING);
-			ck_assert_int_eq(outcomes[i].exit.code,
-					 is_dead ? -SIGKILL : 0);
-			ck_assert_uint_eq(out[i], is_dead ? 0 : in[i] * in[i]);
-		}
-	}
-	end_pool(pool);
-}
-END_TEST
-
-START_TEST(test_map_async)
-{
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	struct heard heard = { 0 };
-	const struct reeve_apply_spec callbacks = { on_good, on_bad, &heard };
-	static uint64_t in[ITEMS], out[ITEMS];
-	struct reeve_map_spec spec = { .inputs = in,
-				       .input_size = 8,
-				       .n_items = ITEMS,
-				       .outputs = out,
-				       .output_size = 8 };
-	struct reeve_result *result;
-
-	for (uint64_t i = 0; i < ITEMS; i++)
-		in[i] = i;
-	ck_assert_int_eq(reeve_pool_map_async(pool, square, &spec, &callbacks,
-					      &result),
-			 0);
-	ck_assert_int_eq(reeve_result_get(result, LONG_WAIT, NULL, 0, NULL), 0);
-	check_squares(out, ITEMS);
-	reeve_result_unref(result);
-	spec.n_items = 20; /* item 0, 10 die */
-	ck_assert_int_eq(reeve_pool_map_async(pool, square_or_die, &spec,
-					      &callbacks, &result),
-			 0);
-	ck_assert_int_eq(reeve_result_get(result, LONG_WAIT, NULL, 0, NULL),
-			 -EPIPE);
-	reeve_result_unref(result);
-	spec.input_size = 0;
-	ck_assert_int_eq(reeve_pool_map_async(pool, wait_for_ever, &spec,
-					      &callbacks, &result),
-			 0);
-	ck_assert_int_eq(reeve_result_cancel(result), 0);
-	ck_assert_int_eq(reeve_result_wait(result, LONG_WAIT), 0);
-	reeve_result_unref(result);
-	end_pool(pool);
-	ck_assert_int_eq(heard.n_good, 1);
-	ck_assert_int_eq(heard.n_bad, 2);
-	ck_assert_int_eq(heard.kind, REEVE_CANCELLED);
-}
-END_TEST
-
-/* ---- imap ------------------------------------------------------------------------- */
-
-START_TEST(test_imap)
-{
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	static const size_t windows[] = { 0, 1, 3, 64 };
-	uint64_t in[ITEMS];
-
-	for (uint64_t i = 0; i < ITEMS; i++)
-		in[i] = i;
-	for (size_t k = 0; k < ARRAY_SIZE(windows); k++) {
-		const struct reeve_imap_spec spec = { .inputs = in,
-						      .input_size = 8,
-						      .n_items = ITEMS,
-						      .window = windows[k] };
-		struct reeve_iterator *it;
-		struct reeve_item item;
-		uint64_t n = 0;
-
-		ck_assert_int_eq(reeve_pool_imap(pool, square, &spec, &it), 0);
-		while (reeve_iterator_next(it, LONG_WAIT, &item) == 1) {
-			ck_assert_uint_eq(item.index, n);
-			ck_assert_uint_eq(item.size, 8);
-			ck_assert_int_eq(item.outcome->kind, REEVE_DONE);
-			ck_assert_uint_eq(*(const uint64_t *)item.output,
-					  n * n);
-			n++;
-		}
-		ck_assert_uint_eq(n, ITEMS);
-		ck_assert_int_eq(reeve_iterator_next(it, 0, &item), 0);
-		reeve_iterator_free(it);
-	}
-	end_pool(pool);
-}
-END_TEST
-
-/* The first is slow: unordered, the others overtake it. */
-START_TEST(test_imap_unordered)
-{
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	uint64_t in[4] = { 300 * USEC_PER_MSEC, 1, 2, 3 };
-	const struct reeve_imap_spec spec = { .inputs = in,
-					      .input_size = 8,
-					      .n_items = 4 };
-	struct reeve_iterator *it;
-	struct reeve_item item;
-	unsigned seen = 0;
-
-	ck_assert_int_eq(
-		reeve_pool_imap_unordered(pool, sleep_usec, &spec, &it), 0);
-	for (int i = 0; i < 4; i++) {
-		ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 1);
-		ck_assert_uint_eq(*(const uint64_t *)item.output,
-				  in[item.index]);
-		seen |= 1u << item.index;
-		ck_assert_int_eq(item.index == 0, i == 3);
-	}
-	ck_assert_uint_eq(seen, 15);
-	ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 0);
-	reeve_iterator_free(it);
-	end_pool(pool);
-}
-END_TEST
-
-struct source {
-	uint64_t next, end;
-	int error;
-	char text[100];
-};
-
-static int generate(void *userdata, const void **ret_input, size_t *ret_size)
-{
-	struct source *s = userdata;
-
-	if (s->next == s->end)
-		return s->error;
-	memset(s->text, 'a' + (int)(s->next % 26), sizeof(s->text));
-	*ret_input = s->text;
-	*ret_size = s->next++ % (sizeof(s->text) + 1);
-	return 1;
-}
-
-START_TEST(test_imap_of_generator)
-{
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	static const int errors[] = { 0, -ENODATA };
-
-	for (size_t k = 0; k < ARRAY_SIZE(errors); k++) {
-		struct source source = { .end = ITEMS, .error = errors[k] };
-		const struct reeve_imap_spec spec = { .generator = generate,
-						      .userdata = &source,
-						      .window = 16 };
-		struct reeve_iterator *it;
-		struct reeve_item item;
-		uint64_t n = 0;
-		int r;
-
-		ck_assert_int_eq(reeve_pool_imap(pool, echo, &spec, &it), 0);
-		while ((r = reeve_iterator_next(it, LONG_WAIT, &item)) == 1) {
-			ck_assert_uint_eq(item.size, n % 101);
-			if (item.size > 0)
-				ck_assert_int_eq(*(const char *)item.output,
-						 'a' + (int)(n % 26));
-			n++; /* never more than the window ahead */
-			ck_assert_uint_le(source.next, n + 16);
-		}
-		ck_assert_int_eq(r, errors[k]);
-		ck_assert_uint_eq(n, ITEMS);
-		reeve_iterator_free(it);
-	}
-	end_pool(pool);
-}
-END_TEST
-
-/* An endless one that nobody reads to its end. */
-START_TEST(test_imap_given_up)
-{
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	struct source source = { .end = UINT64_MAX };
-	const struct reeve_imap_spec spec = { .generator = generate,
-					      .userdata = &source };
-	struct reeve_iterator *it;
-	struct reeve_item item;
-
-	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(reeve_pool_imap(pool, echo, &spec, &it), 0);
-		for (int k = 0; k < i; k++)
-			ck_assert_int_eq(
-				reeve_iterator_next(it, LONG_WAIT, &item), 1);
-		ck_assert_ptr_null(reeve_iterator_free(it));
-	}
 	end_pool(pool);
 }
 END_TEST
@@ -841,6 +530,28 @@ START_TEST(test_bad_specs)
 }
 END_TEST
 
+static void *use_in_thread(void *arg)
+{
+	uint64_t x = 6, y = 0;
+	int r = reeve_pool_apply(arg, square, &x, 8, &y, 8, NULL, NULL);
+
+	return (void *)(intptr_t)(r ? r : (int)y);
+}
+
+static int busy_meanwhile(void *userdata, const void **ret_input _unused_,
+			  size_t *ret_size _unused_)
+{
+	pthread_t thread;
+	void *ret;
+
+	/* we are inside the pool now */
+	ck_assert_int_eq(pthread_create(&thread, NULL, use_in_thread, userdata),
+			 0);
+	(void)pthread_join(thread, &ret);
+	ck_assert_int_eq((int)(intptr_t)ret, -EBUSY);
+	return 0;
+}
+
 static int not_in_table(void *input _unused_, size_t size _unused_,
 			struct reeve_reply *reply _unused_)
 {
@@ -851,7 +562,7 @@ START_TEST(test_bad_calls)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	bool has_table = pool_modes[_i].context != REEVE_CONTEXT_FORK;
-	const struct reeve_imap_spec both = { .generator = generate,
+	const struct reeve_imap_spec both = { .generator = busy_meanwhile,
 					      .n_items = 1 };
 	struct reeve_iterator *it;
 
@@ -891,28 +602,6 @@ START_TEST(test_in_a_forked_child)
 	end_pool(pool);
 }
 END_TEST
-
-static void *use_in_thread(void *arg)
-{
-	uint64_t x = 6, y = 0;
-	int r = reeve_pool_apply(arg, square, &x, 8, &y, 8, NULL, NULL);
-
-	return (void *)(intptr_t)(r ? r : (int)y);
-}
-
-static int busy_meanwhile(void *userdata, const void **ret_input _unused_,
-			  size_t *ret_size _unused_)
-{
-	pthread_t thread;
-	void *ret;
-
-	/* we are inside the pool now */
-	ck_assert_int_eq(pthread_create(&thread, NULL, use_in_thread, userdata),
-			 0);
-	(void)pthread_join(thread, &ret);
-	ck_assert_int_eq((int)(intptr_t)ret, -EBUSY);
-	return 0;
-}
 
 START_TEST(test_second_thread)
 {
@@ -968,10 +657,8 @@ END_TEST
 
 POOL_MAIN("pool_calls", test_apply, test_sizes, test_failures, test_apply_async,
 	  test_queue_is_bounded, test_unseen_failures, test_cancel,
-	  test_task_timeout, test_map, test_map_corners, test_map_with_deaths,
-	  test_map_async, test_imap, test_imap_unordered,
-	  test_imap_of_generator, test_imap_given_up, test_maxtasksperchild,
-	  test_initializer, test_initializer_fails, test_ends_in_any_order,
+	  test_task_timeout, test_maxtasksperchild, test_initializer,
+	  test_initializer_fails, test_ends_in_any_order,
 	  test_calls_from_callbacks, test_dispatch, test_bad_specs,
 	  test_bad_calls, test_in_a_forked_child, test_second_thread,
 	  test_statistics)

@@ -17,14 +17,17 @@
  *   A slot's word is {state, tag, item}. Only the changes below are made, each
  *   by one compare-and-swap, so that everybody agrees on who was first:
  *
- *     FREE ── owner ──> QUEUED ── worker ──> RUNNING ── worker ──> DONE ─┐
- *      ^                  │ owner              │ owner, keeper           │
- *      │                  v                    v                         │
- *      │               WITHDRAWN            CANCELLING                   │
- *      │                  │ worker: skips      │ the worker waits for    │
- *      │                  v                    │ its kill; the channel   │
- *      │               SKIPPED                 v is used by a successor  │
- *      └── owner: collected in order ────────────────────────────────────┘
+ *     FREE -> QUEUED         owner: publishes a task
+ *     QUEUED -> FREE         owner: takes it back (the last one published)
+ *     QUEUED -> RUNNING      worker: claims it
+ *     RUNNING -> RUNNING     worker: the next item of a chunk
+ *     RUNNING -> DONE        worker: its result is there
+ *     QUEUED -> WITHDRAWN    owner: it is cancelled
+ *     WITHDRAWN -> SKIPPED   worker: has passed it
+ *     RUNNING -> CANCELLING  owner or keeper: cancelled, or its time is over;
+ *                            the worker loses its next change, and waits for
+ *                            the kill that follows
+ *     DONE, SKIPPED -> FREE  owner: collects, in order
  *
  *   The tag changes with each use, so that a late cancel or deadline never
  *   hits the next task. The item counts within a chunk: item k is running when

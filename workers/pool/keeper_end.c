@@ -325,7 +325,8 @@ static void settle(struct keeper *k, size_t i)
 	if (v.is_failed_start)
 		count_failure(k, i, &v);
 	else if (is_hasty(k, i, &v))
-		failures_delay(&k->failures, k->now_usec);
+		failures_hasty(&k->failures, k->now_usec,
+			       atomic_load(&k->board->progress));
 	tell_end(k, i, is_left ? CAUSE_LEFT : v.cause);
 	*w = (struct worker){
 		.turn = w->turn,

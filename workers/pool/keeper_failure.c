@@ -20,6 +20,14 @@ void failures_delay(struct failures *f, uint64_t now_usec)
 		usec_add(now_usec, MIN(delay_usec, FAILURE_DELAY_MAX_USEC));
 }
 
+void failures_hasty(struct failures *f, uint64_t now_usec, uint64_t progress)
+{
+	if (progress != f->progress)
+		f->n_in_a_row = 0;
+	f->progress = progress;
+	failures_delay(f, now_usec);
+}
+
 void failures_pass(struct failures *f)
 {
 	/* Failed starts keep their delay: only work, or time, forgives. */

@@ -33,5 +33,9 @@ bool failures_add(struct failures *f, uint64_t now_usec, uint64_t progress);
 /* The system refused a process. */
 void failures_delay(struct failures *f, uint64_t now_usec);
 
+/* A worker was ready and ended at once, for no task's fault: the next start is
+ * delayed, the more the more often without any task done in between. */
+void failures_hasty(struct failures *f, uint64_t now_usec, uint64_t progress);
+
 /* It did not refuse this time. */
 void failures_pass(struct failures *f);

@@ -5,6 +5,8 @@
  * has no outcome is cancelled, workers are killed); join waits for the end of
  * either; free does what is still to do.
  */
+#include "workers/pool/pool.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +22,6 @@
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
-#include "workers/pool/pool.h"
 #include "workers/pool/setup.h"
 
 #define DEFAULT_WINDOW		 64

@@ -27,12 +27,11 @@ static inline void spin_init(struct spin *s, uint32_t limit_usec)
 	s->limit_usec = s->usec = limit_usec;
 }
 
-static inline void spin_pause(void)
-{
 #if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
+#define SPIN_PAUSE() __builtin_ia32_pause()
+#else
+#define SPIN_PAUSE() ((void)0)
 #endif
-}
 
 static inline void spin_learn(struct spin *s, bool was_worth_it)
 {
@@ -51,7 +50,7 @@ static inline void spin_learn(struct spin *s, bool was_worth_it)
 		while (is_waiting_ && (s)->usec > 0) {                         \
 			for (int i_ = 0; i_ < SPIN_LOOKS && is_waiting_;       \
 			     i_++) {                                           \
-				spin_pause();                                  \
+				SPIN_PAUSE();                                  \
 				is_waiting_ = (expr);                          \
 			}                                                      \
 			if (!is_waiting_)                                      \

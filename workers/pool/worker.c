@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@
 #include "workers/pool/spin.h"
 
 /* While the output arena is full the owner is asked to collect, so often. */
-#define ROOM_WAIT_USEC 1000
+#define ROOM_WAIT_MSEC 1
 
 struct worker {
 	struct channel channel;
@@ -150,7 +151,7 @@ static uint32_t take_output(struct worker *w, uint32_t size)
 	release_consumed(w);
 	while (!arena_take(&w->out, size, &offset)) {
 		ring(w);
-		usleep(ROOM_WAIT_USEC);
+		(void)poll(NULL, 0, ROOM_WAIT_MSEC);
 		release_consumed(w);
 	}
 	return offset;

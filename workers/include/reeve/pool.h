@@ -323,6 +323,7 @@ REEVE_PUBLIC struct reeve_iterator *reeve_iterator_free(
 
 /* ---- results --------------------------------------------------------------- */
 
+/* Takes one more reference. Returns result. */
 REEVE_PUBLIC struct reeve_result *reeve_result_ref(struct reeve_result *result);
 /* Gives a reference back. NULL is nothing. Returns NULL. The task goes on. */
 REEVE_PUBLIC struct reeve_result *reeve_result_unref(
@@ -386,6 +387,7 @@ struct reeve_pool_stats {
 	uint64_t n_samples, latency_usec_sum, latency_usec_max;
 };
 
+/* What the pool has done so far, and does now. All zero in a forked child. */
 REEVE_PUBLIC void reeve_pool_stats(struct reeve_pool *pool,
 				   struct reeve_pool_stats *ret_stats);
 
