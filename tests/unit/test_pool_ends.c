@@ -1,0 +1,305 @@
+/* How a pool ends, who may call what from where, and what is refused. */
+#include <poll.h>
+#include <pthread.h>
+
+#include "tests/unit/pool_rig.h"
+
+/* ---- ends ------------------------------------------------------------------------------ */
+
+START_TEST(test_ends_in_any_order)
+{
+	for (int way = 0; way < 8; way++) {
+		struct reeve_pool *pool =
+			new_pool(_i, (struct reeve_pool_spec){ 0 });
+		struct reeve_result *running, *queued;
+		struct reeve_outcome outcome;
+		uint64_t begun, x = 3;
+
+		ck_assert_int_eq(reeve_pool_join(pool, 0), -EINVAL);
+		ck_assert_int_eq(reeve_pool_apply_async(pool, wait_for_ever,
+							NULL, 0, NULL,
+							&running),
+				 0);
+		ck_assert_int_eq(reeve_pool_apply_async(pool, square, &x, 8,
+							NULL, &queued),
+				 0);
+		if (way & 1)
+			ck_assert_int_eq(reeve_pool_close(pool), 0);
+		if (way & 1)
+			ck_assert_int_eq(reeve_pool_join(pool, 1000),
+					 -ETIMEDOUT);
+		if (way & 2) {
+			begun = clock_monotonic_usec();
+			ck_assert_int_eq(reeve_pool_terminate(pool), 0);
+			ck_assert_uint_le(clock_monotonic_usec() - begun,
+					  5 * USEC_PER_SEC);
+			ck_assert_int_eq(reeve_pool_terminate(pool), 0);
+			ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
+			ck_assert_int_eq(reeve_pool_close(pool), 0);
+			ck_assert_int_eq(reeve_pool_apply(pool, square, &x, 8,
+							  NULL, 0, NULL, NULL),
+					 -ESHUTDOWN);
+		}
+		if (way & 4)
+			reeve_pool_free(pool);
+		/* a result can be asked after the pool is gone */
+		if (way & 6) {
+			ck_assert_int_eq(reeve_result_wait(running, 0), 0);
+			reeve_result_outcome(running, &outcome);
+			ck_assert_int_eq(outcome.kind, REEVE_CANCELLED);
+		}
+		reeve_result_unref(running);
+		reeve_result_unref(queued);
+		if (!(way & 4))
+			reeve_pool_free(pool);
+	}
+}
+END_TEST
+
+struct caller {
+	struct reeve_pool *pool;
+	int wait_error, n, way;
+};
+
+static void on_result(struct reeve_result *result _unused_, void *userdata)
+{
+	struct caller *c = userdata;
+	uint64_t x = 2;
+
+	c->n++;
+	c->wait_error =
+		reeve_pool_apply(c->pool, square, &x, 8, NULL, 0, NULL, NULL);
+	if (c->n < 5)
+		ck_assert_int_eq(
+			reeve_pool_apply_async(c->pool, square, &x, 8,
+					       &(struct reeve_apply_spec){
+						       .callback = on_result,
+						       .userdata = c },
+					       NULL),
+			0);
+	else if (c->way == 1)
+		reeve_pool_terminate(c->pool);
+	else if (c->way == 2)
+		reeve_pool_free(c->pool);
+	else
+		reeve_pool_close(c->pool);
+}
+
+START_TEST(test_calls_from_callbacks)
+{
+	for (int way = 0; way < 3; way++) {
+		struct caller c = { .way = way };
+		const struct reeve_apply_spec spec = { .callback = on_result,
+						       .userdata = &c };
+		uint64_t x = 2, end = clock_monotonic_usec() + LONG_WAIT;
+		struct reeve_result *result;
+
+		if (way == 2 && pool_modes[_i].service == REEVE_SERVICE_THREAD)
+			continue; /* another thread may not use it meanwhile */
+		c.pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+		ck_assert_int_eq(reeve_pool_apply_async(c.pool, square, &x, 8,
+							&spec, &result),
+				 0);
+		while (*(volatile int *)&c.n < 5 &&
+		       clock_monotonic_usec() < end)
+			(void)reeve_pool_dispatch(c.pool);
+		ck_assert_int_eq(c.n, 5);
+		ck_assert_int_eq(c.wait_error, -EDEADLK);
+		reeve_result_unref(result);
+		if (way == 2)
+			continue;
+		ck_assert_int_eq(reeve_pool_join(c.pool, LONG_WAIT), 0);
+		reeve_pool_free(c.pool);
+	}
+}
+END_TEST
+
+/* ---- in an event loop ------------------------------------------------------------------- */
+
+START_TEST(test_dispatch)
+{
+	enum { N = 300 };
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	bool is_caller = pool_modes[_i].service == REEVE_SERVICE_CALLER;
+	struct pollfd p = { .events = POLLIN };
+	struct heard heard = { 0 };
+	const struct reeve_apply_spec spec = { on_good, on_bad, &heard };
+
+	p.fd = reeve_pool_fd(pool);
+	if (!is_caller) {
+		ck_assert_int_eq(p.fd, -ENOTSUP);
+		ck_assert_int_eq(reeve_pool_dispatch(pool), 0);
+		end_pool(pool);
+		return;
+	}
+	ck_assert_int_ge(p.fd, 0);
+	for (uint64_t i = 0; i < N; i++)
+		ck_assert_int_eq(reeve_pool_apply_async(
+					 pool, i % 10 ? square : end_somehow,
+					 &(uint64_t){ i % 10 ? i : END_KILL },
+					 8, &spec, NULL),
+				 0);
+	while (heard.n_good + heard.n_bad < N) {
+		ck_assert_int_eq(poll(&p, 1, 10000), 1);
+		ck_assert_int_ge(reeve_pool_dispatch(pool), 0);
+	}
+	ck_assert_int_eq(heard.n_good, N - N / 10);
+	ck_assert_int_eq(heard.kind, REEVE_CRASHED);
+	ck_assert_int_ge(reeve_pool_dispatch(pool), 0);
+	end_pool(pool);
+}
+END_TEST
+
+/* ---- bad input ---------------------------------------------------------------------------- */
+
+START_TEST(test_bad_specs)
+{
+	static const struct reeve_pool_spec bad[] = {
+		{ .processes = -2 },
+		{ .processes = REEVE_PROCESSES_MAX + 1 },
+		{ .window = 5000 },
+		{ .initializer_size = 4 },
+		{ .maxtasksperchild = 1, .maxtasks_jitter = 2 },
+		{ .context = (enum reeve_context)9 },
+		{ .service = (enum reeve_service)9 },
+	};
+	struct reeve_pool *untouched = (struct reeve_pool *)&initialized;
+	struct reeve_pool *pool = untouched;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		ck_assert_int_eq(reeve_pool_new(&bad[i], &pool), -EINVAL);
+	ck_assert_ptr_eq(pool, untouched);
+	ck_assert_ptr_null(reeve_pool_free(NULL));
+	ck_assert_ptr_null(reeve_result_unref(NULL));
+	ck_assert_ptr_null(reeve_iterator_free(NULL));
+}
+END_TEST
+
+static void *use_in_thread(void *arg)
+{
+	uint64_t x = 6, y = 0;
+	int r = reeve_pool_apply(arg, square, &x, 8, &y, 8, NULL, NULL);
+
+	return (void *)(intptr_t)(r ? r : (int)y);
+}
+
+static int busy_meanwhile(void *userdata, const void **ret_input _unused_,
+			  size_t *ret_size _unused_)
+{
+	pthread_t thread;
+	void *ret;
+
+	/* we are inside the pool now */
+	ck_assert_int_eq(pthread_create(&thread, NULL, use_in_thread, userdata),
+			 0);
+	(void)pthread_join(thread, &ret);
+	ck_assert_int_eq((int)(intptr_t)ret, -EBUSY);
+	return 0;
+}
+
+static int not_in_table(void *input _unused_, size_t size _unused_,
+			struct reeve_reply *reply _unused_)
+{
+	return 0;
+}
+
+START_TEST(test_bad_calls)
+{
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	bool has_table = pool_modes[_i].context != REEVE_CONTEXT_FORK;
+	const struct reeve_imap_spec both = { .generator = busy_meanwhile,
+					      .n_items = 1 };
+	struct reeve_iterator *it;
+
+	ck_assert_int_eq(reeve_pool_apply(pool, NULL, NULL, 0, NULL, 0, NULL,
+					  NULL),
+			 -EINVAL);
+	ck_assert_int_eq(reeve_pool_apply(pool, square, NULL, 8, NULL, 0, NULL,
+					  NULL),
+			 -EINVAL);
+	ck_assert_int_eq(reeve_pool_apply(pool, not_in_table, NULL, 0, NULL, 0,
+					  NULL, NULL),
+			 has_table ? -EINVAL : 0);
+	ck_assert_int_eq(reeve_pool_imap(pool, square, &both, &it), -EINVAL);
+	end_pool(pool);
+}
+END_TEST
+
+static void use_in_child(void *arg)
+{
+	struct reeve_pool *pool = arg;
+	uint64_t x = 1;
+
+	if (reeve_pool_apply(pool, square, &x, 8, NULL, 0, NULL, NULL) !=
+		    -ECHILD ||
+	    reeve_pool_close(pool) != -ECHILD ||
+	    reeve_pool_dispatch(pool) != -ECHILD || reeve_pool_free(pool))
+		_exit(1);
+	_exit(0);
+}
+
+START_TEST(test_in_a_forked_child)
+{
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+
+	check_square(pool, 2);
+	ck_assert_int_eq(unit_fork(use_in_child, pool, NULL), 0);
+	end_pool(pool);
+}
+END_TEST
+
+START_TEST(test_second_thread)
+{
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	const struct reeve_imap_spec spec = { .generator = busy_meanwhile,
+					      .userdata = pool };
+	struct reeve_iterator *it;
+	struct reeve_item item;
+	pthread_t thread;
+	void *ret;
+
+	if (pool_modes[_i].service == REEVE_SERVICE_CALLER) {
+		ck_assert_int_eq(reeve_pool_imap(pool, square, &spec, &it), 0);
+		ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 0);
+		reeve_iterator_free(it);
+	}
+	/* one after the other is in order */
+	ck_assert_int_eq(pthread_create(&thread, NULL, use_in_thread, pool), 0);
+	(void)pthread_join(thread, &ret);
+	ck_assert_int_eq((int)(intptr_t)ret, 36);
+	end_pool(pool);
+}
+END_TEST
+
+START_TEST(test_statistics)
+{
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
+	struct reeve_worker_stats workers[3];
+	struct reeve_pool_stats stats;
+	struct reeve_result *result;
+	uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+	bool is_busy = false;
+
+	ck_assert_int_eq(reeve_pool_apply_async(pool, wait_for_ever, NULL, 0,
+						NULL, &result),
+			 0);
+	while (!is_busy && clock_monotonic_usec() < end) {
+		(void)reeve_result_ready(result);
+		if (reeve_pool_workers(pool, workers, 3) == 2)
+			is_busy = workers[0].is_busy || workers[1].is_busy;
+	}
+	ck_assert(is_busy);
+	reeve_pool_stats(pool, &stats);
+	ck_assert_uint_eq(stats.n_processes, 2);
+	ck_assert_uint_eq(stats.n_running, 1);
+	ck_assert_uint_ge(stats.n_started, 1);
+	ck_assert_int_eq(reeve_result_cancel(result), 0);
+	reeve_result_unref(result);
+	end_pool(pool);
+}
+END_TEST
+
+POOL_MAIN("pool_ends", test_ends_in_any_order, test_calls_from_callbacks,
+	  test_dispatch, test_bad_specs, test_bad_calls, test_in_a_forked_child,
+	  test_second_thread, test_statistics)
