@@ -55,7 +55,7 @@ int channel_new(struct channel *ret_channel, uint32_t n_slots)
 {
 	size_t size = head_size(n_slots) + 2 * (size_t)CHANNEL_ARENA_SIZE;
 	_cleanup_(fd_closep) int fd = -1;
-	struct channel c;
+	struct channel c = { 0 };
 	int r;
 
 	if (!is_slot_count(n_slots))
@@ -68,6 +68,7 @@ int channel_new(struct channel *ret_channel, uint32_t n_slots)
 	r = map(&c, fd, n_slots);
 	if (r < 0)
 		return r;
+	reeve_assert(c.memory);
 	c.memory->n_slots = n_slots;
 	*ret_channel = c;
 	return TAKE_FD(fd);

@@ -315,7 +315,7 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 		 struct reeve_iterator **ret_iterator)
 {
 	struct reeve_iterator *it;
-	uint64_t function;
+	uint64_t function = 0;
 	int r = check_spec(spec);
 
 	if (r == 0)
@@ -476,10 +476,8 @@ struct reeve_iterator *reeve_iterator_free(struct reeve_iterator *it)
 	if (!it || pool_enter(pool) < 0)
 		return NULL;
 	pool_ref(pool);
-	it->is_abandoned = true;
-	if (it->n_over == it->next) /* nothing is under way */
-		it->is_abandoned = false;
 	(void)engine_cancel(&pool->engine, &it->job);
+	it->is_abandoned = it->n_over != it->next; /* something runs */
 	if (!it->is_abandoned)
 		release(it);
 	pool_submitted(pool);

@@ -264,7 +264,7 @@ static void start(struct map *m)
 int64_t reeve_pool_map(struct reeve_pool *pool, reeve_task_fn *fn,
 		       const struct reeve_map_spec *spec)
 {
-	struct map m;
+	struct map m = { 0 };
 	int r = pool_enter(pool);
 
 	if (r < 0)

@@ -54,20 +54,6 @@ int pool_enter(struct reeve_pool *pool)
 	return 0;
 }
 
-void pool_leave(struct reeve_pool *pool)
-{
-	if (pool->is_threaded) {
-		pthread_mutex_unlock(&pool->lock);
-	} else if (--pool->depth == 0) {
-		bool is_freed = pool->is_freed;
-
-		pool->is_freed = false;
-		atomic_store(&pool->inside, 0);
-		if (is_freed) /* in a callback, which has returned */
-			(void)reeve_pool_free(pool);
-	}
-}
-
 int pool_admits(const struct reeve_pool *pool)
 {
 	return pool->phase == POOL_OPEN && !pool->is_broken ? 0 : -ESHUTDOWN;
@@ -200,21 +186,6 @@ static void destroy(struct reeve_pool *pool)
 	free(pool->init_argument);
 	free(pool->name);
 	free(pool);
-}
-
-struct reeve_pool *pool_ref(struct reeve_pool *pool)
-{
-	pool->refs++;
-	return pool;
-}
-
-void pool_leave_unref(struct reeve_pool *pool)
-{
-	bool is_last = --pool->refs == 0;
-
-	pool_leave(pool);
-	if (is_last)
-		destroy(pool);
 }
 
 static uint32_t piece_limit(const struct reeve_pool_spec *s)
@@ -378,6 +349,69 @@ int reeve_pool_join(struct reeve_pool *pool, uint64_t timeout_usec)
 	return r;
 }
 
+/* ---- leaving it ------------------------------------------------------------------- */
+
+struct reeve_pool *pool_ref(struct reeve_pool *pool)
+{
+	pool->refs++;
+	return pool;
+}
+
+static void take_apart(struct reeve_pool *pool)
+{
+	terminate(pool);
+	pool_call_back(pool);
+	service_stop(pool);
+	pool_call_back(pool);
+	seats_free(pool);
+	engine_done(&pool->engine);
+}
+
+static void go_out(struct reeve_pool *pool)
+{
+	if (pool->is_threaded)
+		pthread_mutex_unlock(&pool->lock);
+	else if (--pool->depth == 0)
+		atomic_store(&pool->inside, 0);
+}
+
+/* Goes out and gives a reference back. */
+static void drop(struct reeve_pool *pool)
+{
+	bool is_last = --pool->refs == 0;
+
+	go_out(pool);
+	if (is_last)
+		destroy(pool);
+}
+
+/* A callback has freed it, and is the outermost call's no longer. */
+static bool has_to_be_freed(const struct reeve_pool *pool)
+{
+	return pool->is_freed && !pool->is_threaded && pool->depth == 1;
+}
+
+void pool_leave(struct reeve_pool *pool)
+{
+	if (!has_to_be_freed(pool)) {
+		go_out(pool);
+		return;
+	}
+	pool->is_freed = false;
+	take_apart(pool);
+	drop(pool);
+}
+
+void pool_leave_unref(struct reeve_pool *pool)
+{
+	if (has_to_be_freed(pool)) {
+		pool->is_freed = false;
+		take_apart(pool);
+		pool->refs--;
+	}
+	drop(pool);
+}
+
 /* In a forked child: what the parent's pool is made of is not ours. */
 static void forget(struct reeve_pool *pool)
 {
@@ -406,12 +440,7 @@ struct reeve_pool *reeve_pool_free(struct reeve_pool *pool)
 		pool_leave(pool);
 		return NULL;
 	}
-	terminate(pool);
-	pool_call_back(pool);
-	service_stop(pool);
-	pool_call_back(pool);
-	seats_free(pool);
-	engine_done(&pool->engine);
-	pool_leave_unref(pool);
+	take_apart(pool);
+	drop(pool);
 	return NULL;
 }

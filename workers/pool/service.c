@@ -118,6 +118,11 @@ static bool is_anything_new(const struct reeve_pool *pool)
 				    memory_order_acquire) != pool->seen_changes;
 }
 
+static bool is_nothing_new(const void *pool)
+{
+	return !is_anything_new(pool);
+}
+
 static int sleep_msec(const struct reeve_pool *pool, uint64_t now, uint64_t end)
 {
 	int msec = engine_is_idle(&pool->engine) ? -1 : POOL_LOOK_MSEC;
@@ -166,8 +171,7 @@ static void wait_a_round(struct reeve_pool *pool, uint64_t end)
 	uint64_t now, begun;
 	size_t n;
 
-	SPIN_WHILE(&pool->spin, !is_anything_new(pool));
-	if (is_anything_new(pool))
+	if (!spin_while(&pool->spin, is_nothing_new, pool))
 		return;
 	begun = clock_monotonic_usec();
 	if (engine_arm(&pool->engine, pool->bell) && !is_anything_new(pool))

@@ -204,6 +204,7 @@ static int read_handout(int fd, struct received *ret)
 
 static void fill_setup(const struct received *rc, struct worker_setup *setup)
 {
+	reeve_assert(rc->head);
 	*setup = (struct worker_setup){
 		.initializer = rc->head->init < n_functions
 				       ? functions[rc->head->init].init
@@ -377,7 +378,7 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	static struct worker_setup setup;
 	static struct executor executor;
 	struct keeper_config c = { .worker_main = worker_main, .arg = &setup };
-	struct received rc;
+	struct received rc = { 0 };
 	const struct handout *h;
 
 	if (read_handout(handout_fd, &rc) < 0)
@@ -415,7 +416,7 @@ static _Noreturn void serve_as_worker(const int fds[static 4])
 {
 	static struct worker_setup setup;
 	struct keeper_seat seat = { .channel_fd = fds[1], .bell_fd = fds[2] };
-	struct received rc;
+	struct received rc = { 0 };
 	int code;
 
 	for (size_t i = 0; i < 4; i++)

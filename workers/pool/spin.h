@@ -42,26 +42,23 @@ static inline void spin_learn(struct spin *s, bool was_worth_it)
 	s->usec = usec < s->limit_usec ? usec : s->limit_usec;
 }
 
-/* Spins while the expression is true, for as long as s says. */
-#define SPIN_WHILE(s, expr)                                                    \
-	do {                                                                   \
-		uint64_t end_ = 0, now_;                                       \
-		bool is_waiting_ = (expr);                                     \
-		while (is_waiting_ && (s)->usec > 0) {                         \
-			for (int i_ = 0; i_ < SPIN_LOOKS && is_waiting_;       \
-			     i_++) {                                           \
-				SPIN_PAUSE();                                  \
-				is_waiting_ = (expr);                          \
-			}                                                      \
-			if (!is_waiting_)                                      \
-				break;                                         \
-			now_ = clock_monotonic_usec();                         \
-			if (end_ == 0)                                         \
-				end_ = now_ + (s)->usec;                       \
-			else if (now_ >= end_)                                 \
-				break;                                         \
-			(void)sched_yield();                                   \
-		}                                                              \
-		if (end_ != 0)                                                 \
-			spin_learn((s), !is_waiting_);                         \
-	} while (0)
+/* Spins while is_waiting(arg), for as long as s says. Returns whether it still
+ * is. Inlined, and is_waiting with it. */
+static inline __attribute__((always_inline)) bool spin_while(
+	struct spin *s, bool (*is_waiting)(const void *arg), const void *arg)
+{
+	uint64_t now, end = 0;
+
+	while (is_waiting(arg) && s->usec > 0) {
+		for (int i = 0; i < SPIN_LOOKS && is_waiting(arg); i++)
+			SPIN_PAUSE();
+		now = clock_monotonic_usec();
+		end = end ? end : now + s->usec;
+		if (now >= end)
+			break;
+		(void)sched_yield();
+	}
+	if (end != 0)
+		spin_learn(s, !is_waiting(arg));
+	return is_waiting(arg);
+}

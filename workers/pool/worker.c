@@ -114,11 +114,17 @@ static bool is_something_there(const struct worker *w)
 				    memory_order_relaxed) != 0;
 }
 
+static bool is_nothing_there(const void *arg)
+{
+	return !is_something_there(arg);
+}
+
 /* Until a slot is published, or the order to close is given. */
 static void sleep_until_called(struct worker *w)
 {
 	ring_if_wanted(w);
-	SPIN_WHILE(&w->spin, !is_something_there(w));
+	if (!spin_while(&w->spin, is_nothing_there, w))
+		return;
 	while (!is_something_there(w)) {
 		atomic_store(&w->signs->asleep, 1);
 		if (!is_something_there(w))
