@@ -134,6 +134,8 @@ static size_t collect(struct engine *e, struct port *p)
 		atomic_store_explicit(&p->channel.memory->orders.n_consumed,
 				      p->head, memory_order_release);
 		e->hint = (unsigned)(p - e->ports);
+		if (port_has_to_trim(p))
+			e->hooks->trim(e, e->hint);
 	}
 	return n;
 }
@@ -330,8 +332,11 @@ void engine_submit(struct engine *e, struct job *job)
 
 uint64_t engine_waiting(const struct engine *e)
 {
+	struct job *job;
 	uint64_t n = 0;
 
+	TAILQ_FOREACH(job, &e->queue, entry)
+	n += job->type->waiting(job);
 	for (size_t i = 0; i < e->n_redo; i++)
 		n += e->redo[(e->redo_first + i) % e->redo_size].n_items;
 	return n;

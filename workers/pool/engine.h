@@ -53,6 +53,8 @@ struct job_type {
 	/* Item index will not run, or not to its end. */
 	void (*ended)(struct job *job, uint64_t index,
 		      const struct reeve_outcome *outcome);
+	/* How many items next() would still give, as far as is known. */
+	uint64_t (*waiting)(struct job *job);
 	/* Nothing more of it is handed out: what next() has not given yet ends
 	 * with outcome. Returns how many items that were. */
 	uint64_t (*abandon)(struct job *job,
@@ -72,6 +74,8 @@ struct engine_hooks {
 	void (*wake)(struct engine *e, unsigned port);
 	/* The worker's tree has to be killed; engine_port_ended() follows. */
 	void (*kill)(struct engine *e, unsigned port);
+	/* Much memory of the arenas was used, and nothing is in them. */
+	void (*trim)(struct engine *e, unsigned port);
 };
 
 struct engine {
@@ -136,5 +140,6 @@ void engine_port_ended(struct engine *e, unsigned port,
  * is done; all workers are dead. */
 void engine_give_up(struct engine *e, const struct reeve_outcome *outcome);
 
-/* Items that are taken back and wait to be handed out again. */
+/* Items that are not handed over: those of the jobs in the queue, and those that
+ * were taken back. Looks at each. */
 uint64_t engine_waiting(const struct engine *e);

@@ -132,7 +132,9 @@ static bool next_of_generator(struct reeve_iterator *it, struct piece *ret)
 
 	if (c->state != CELL_FREE || it->is_at_end)
 		return false;
+	it->pool->in_source = true;
 	r = it->spec.generator(it->spec.userdata, &input, &size);
+	it->pool->in_source = false;
 	if (r > 0)
 		r = keep_input(c, input, size) < 0 ? -EMSGSIZE : 1;
 	if (r <= 0) {
@@ -266,8 +268,16 @@ static uint64_t imap_abandon(struct job *job,
 	return 0;
 }
 
+static uint64_t imap_waiting(struct job *job)
+{
+	const struct reeve_iterator *it = iterator_of(job);
+
+	return it->spec.generator ? 0 : it->spec.n_items - it->next;
+}
+
 static const struct job_type imap_type = {
 	.next = imap_next,
+	.waiting = imap_waiting,
 	.input = imap_input,
 	.done = imap_done,
 	.ended = imap_ended,

@@ -198,8 +198,16 @@ static uint64_t map_abandon(struct job *job,
 	return n;
 }
 
+static uint64_t map_waiting(struct job *job)
+{
+	const struct map *m = map_of(job);
+
+	return m->spec.n_items - m->next;
+}
+
 static const struct job_type map_type = {
 	.next = map_next,
+	.waiting = map_waiting,
 	.input = map_input,
 	.done = map_done,
 	.ended = map_ended,

@@ -43,10 +43,10 @@ int pool_enter(struct reeve_pool *pool)
 
 	if (!pool->fork_mark[0])
 		return -ECHILD;
-	if (pool->is_threaded) {
-		pthread_mutex_lock(&pool->lock);
-		return 0;
-	}
+	if (pool->is_threaded)
+		return -pthread_mutex_lock(&pool->lock); /* 0 or EDEADLK */
+	if (pool->in_source && atomic_load(&pool->inside) == self)
+		return -EDEADLK;
 	if (!atomic_compare_exchange_strong(&pool->inside, &nobody, self) &&
 	    nobody != self)
 		return -EBUSY;
@@ -159,16 +159,20 @@ static int make_fork_mark(struct reeve_pool *pool)
 	return 0;
 }
 
-static int make_lock(struct reeve_pool *pool)
+static void make_lock(struct reeve_pool *pool)
 {
+	pthread_mutexattr_t mutex_attr;
 	pthread_condattr_t attr;
 
-	(void)pthread_mutex_init(&pool->lock, NULL);
+	/* A generator that calls its pool is told so. */
+	(void)pthread_mutexattr_init(&mutex_attr);
+	(void)pthread_mutexattr_settype(&mutex_attr, PTHREAD_MUTEX_ERRORCHECK);
+	(void)pthread_mutex_init(&pool->lock, &mutex_attr);
+	(void)pthread_mutexattr_destroy(&mutex_attr);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&pool->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	return 0;
 }
 
 static void destroy(struct reeve_pool *pool)
@@ -245,7 +249,7 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	TAILQ_INIT(&pool->finished);
 	TAILQ_INIT(&pool->spare);
 	TAILQ_INIT(&pool->engine.queue);
-	(void)make_lock(pool);
+	make_lock(pool);
 	r = count_processes(s.processes, &pool->n_processes);
 	if (r == 0)
 		r = copy_spec(pool, &s);
@@ -415,7 +419,7 @@ void pool_leave_unref(struct reeve_pool *pool)
 /* In a forked child: what the parent's pool is made of is not ours. */
 static void forget(struct reeve_pool *pool)
 {
-	seats_free(pool);
+	seats_forget(pool);
 	engine_done(&pool->engine);
 	free(pool->init_argument);
 	free(pool->name);

@@ -83,6 +83,7 @@ struct reeve_pool {
 	_Atomic(uintptr_t) inside; /* CALLER: the thread that is */
 	unsigned depth;
 	bool in_callback, is_freed;
+	bool in_source; /* a generator or on_unseen runs, inside */
 	bool is_threaded, is_stopping;
 	bool is_dormant;      /* the thread sleeps without a time */
 	pthread_mutex_t lock; /* THREAD */
@@ -134,6 +135,10 @@ void service_stop(struct reeve_pool *pool);
 
 int seats_new(struct reeve_pool *pool);
 void seats_free(struct reeve_pool *pool);
+
+/* In a forked child: frees memory only. Mappings were not inherited, something
+ * else may lie there by now; fds may have been closed. */
+void seats_forget(struct reeve_pool *pool);
 
 /* Looks at what the keeper says. */
 void seats_look(struct reeve_pool *pool);

@@ -39,6 +39,7 @@ void port_reset(struct port *port)
 	m->orders.spin_usec = port->spin_usec;
 	m->n_slots = port->channel.n_slots;
 	arena_reset(&port->in, CHANNEL_ARENA_SIZE);
+	port->out_high = 0;
 	port->head = port->tail = 0;
 	port->state = PORT_RESET;
 	port->n_items = 0;
@@ -117,13 +118,16 @@ int port_cancel(struct port *port, uint64_t i)
 
 /* ---- what came back --------------------------------------------------------- */
 
-static bool is_in_arena(uint32_t offset, uint32_t size)
+/* Checks it, and notes how far the arena is used. */
+static bool is_in_arena(struct port *port, uint32_t offset, uint32_t size)
 {
-	return size <= CHANNEL_ARENA_SIZE &&
-	       offset <= CHANNEL_ARENA_SIZE - size;
+	if (size > CHANNEL_ARENA_SIZE || offset > CHANNEL_ARENA_SIZE - size)
+		return false;
+	port->out_high = MAX(port->out_high, offset + size);
+	return true;
 }
 
-static bool show_single(const struct port *port, const struct slot *slot,
+static bool show_single(struct port *port, const struct slot *slot,
 			struct port_output *ret)
 {
 	uint32_t size = *(const volatile uint32_t *)&slot->out_size;
@@ -138,10 +142,10 @@ static bool show_single(const struct port *port, const struct slot *slot,
 	if (size <= CHANNEL_INLINE_SIZE)
 		return true;
 	ret->data = port->channel.out + offset;
-	return size <= CHANNEL_PAYLOAD_MAX && is_in_arena(offset, size);
+	return size <= CHANNEL_PAYLOAD_MAX && is_in_arena(port, offset, size);
 }
 
-static bool show_chunk(const struct port *port, const struct slot *slot,
+static bool show_chunk(struct port *port, const struct slot *slot,
 		       const struct piece *own, struct port_output *ret)
 {
 	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
@@ -153,10 +157,10 @@ static bool show_chunk(const struct port *port, const struct slot *slot,
 	ret->data = (const unsigned char *)(ret->items + own->n_items);
 	ret->has_message = false;
 	return size <= CHANNEL_ARENA_SIZE && offset % ARENA_ALIGNMENT == 0 &&
-	       is_in_arena(offset, (uint32_t)size);
+	       is_in_arena(port, offset, (uint32_t)size);
 }
 
-static bool show(const struct port *port, uint64_t i, struct port_output *ret)
+static bool show(struct port *port, uint64_t i, struct port_output *ret)
 {
 	const struct piece *own = port_piece(port, i);
 	const struct slot *slot = channel_slot(&port->channel, i);
@@ -165,7 +169,7 @@ static bool show(const struct port *port, uint64_t i, struct port_output *ret)
 			      : show_chunk(port, slot, own, ret);
 }
 
-enum port_sight port_look(const struct port *port, struct port_output *ret)
+enum port_sight port_look(struct port *port, struct port_output *ret)
 {
 	const struct piece *own = port_piece(port, port->head);
 	uint64_t word;
@@ -214,7 +218,7 @@ enum slot_state port_autopsy(const struct port *port, uint64_t i,
 	return (enum slot_state)slot_word_state(word);
 }
 
-bool port_partial(const struct port *port, uint64_t i, uint32_t n,
+bool port_partial(struct port *port, uint64_t i, uint32_t n,
 		  struct port_output *ret)
 {
 	return n > 0 && !port_piece(port, i)->is_single && show(port, i, ret);

@@ -50,7 +50,8 @@ struct port {
 	uint32_t generation; /* of its worker */
 	uint32_t spin_usec;  /* as in channel_orders */
 	pid_t pid;
-	uint64_t n_items; /* with an outcome, of this generation */
+	uint64_t n_items;  /* with an outcome, of this generation */
+	uint32_t out_high; /* how far the output arena was ever used */
 	uint64_t looked_head, looked_usec; /* the head at the last look */
 	uint64_t waited_head;		   /* see engine_check() */
 	unsigned n_waited;
@@ -98,7 +99,22 @@ int port_publish(struct port *port, const struct piece *piece,
 		 uint64_t function, const void *input);
 
 /* Looks at the head; with SIGHT_DONE what came out is shown. */
-enum port_sight port_look(const struct port *port, struct port_output *ret);
+enum port_sight port_look(struct port *port, struct port_output *ret);
+
+/* Nothing is in the channel, and more of its arenas was used than is to be kept:
+ * channel_trim() and port_trimmed() are in order. */
+#define PORT_KEEP_SIZE (UINT32_C(16) << 20)
+
+static inline bool port_has_to_trim(const struct port *port)
+{
+	return port->head == port->tail && (port->in.high > PORT_KEEP_SIZE ||
+					    port->out_high > PORT_KEEP_SIZE);
+}
+
+static inline void port_trimmed(struct port *port)
+{
+	port->in.high = port->out_high = 0;
+}
 
 /* Goes on to the next slot, after SIGHT_DONE or SIGHT_SKIPPED. */
 void port_advance(struct port *port);
@@ -117,5 +133,5 @@ enum slot_state port_autopsy(const struct port *port, uint64_t i,
 			     uint32_t *ret_item);
 
 /* Of a slot found RUNNING or CANCELLING with results of its first n items. */
-bool port_partial(const struct port *port, uint64_t i, uint32_t n,
+bool port_partial(struct port *port, uint64_t i, uint32_t n,
 		  struct port_output *ret);

@@ -79,7 +79,9 @@ static void report_unseen(struct reeve_result *r)
 	if (!pool->spec.on_unseen)
 		return;
 	reeve_result_outcome(r, &outcome);
+	pool->in_source = true;
 	pool->spec.on_unseen(&outcome, pool->spec.userdata);
+	pool->in_source = false;
 }
 
 static void result_free(struct reeve_result *r)
@@ -241,8 +243,14 @@ static uint64_t single_abandon(struct job *job,
 	return 1;
 }
 
+static uint64_t single_waiting(struct job *job)
+{
+	return !result_of(job)->is_given;
+}
+
 static const struct job_type single_type = {
 	.next = single_next,
+	.waiting = single_waiting,
 	.input = single_input,
 	.done = single_done,
 	.ended = single_ended,

@@ -64,7 +64,14 @@ static void kill_worker(struct engine *e, unsigned port)
 	seats_ring(pool);
 }
 
-const struct engine_hooks seats_hooks = { wake_worker, kill_worker };
+static void trim_channel(struct engine *e, unsigned port)
+{
+	channel_trim(&e->ports[port].channel, PORT_KEEP_SIZE);
+	port_trimmed(&e->ports[port]);
+}
+
+const struct engine_hooks seats_hooks = { wake_worker, kill_worker,
+					  trim_channel };
 
 /* ---- what the keeper says -------------------------------------------------------- */
 
@@ -363,7 +370,8 @@ static int new_board(struct reeve_pool *pool)
 		 pool->board_fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	pool->board = p;
+	pool->board = p; /* its keeper gets it, no other child of ours */
+	(void)madvise(p, pool->board_size, MADV_DONTFORK);
 	pool->board->n_seats = pool->n_seats;
 	return 0;
 }
@@ -412,4 +420,13 @@ void seats_free(struct reeve_pool *pool)
 	free(TAKE(pool->ports));
 	free(TAKE(pool->views));
 	free(TAKE(pool->seats));
+}
+
+void seats_forget(struct reeve_pool *pool)
+{
+	for (unsigned i = 0; i < pool->n_seats; i++)
+		free(pool->ports[i].pieces);
+	free(pool->ports);
+	free(pool->views);
+	free(pool->seats);
 }

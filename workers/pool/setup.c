@@ -283,15 +283,17 @@ static pid_t execute_keeper(const struct reeve_pool *pool,
 	return r < 0 ? r : pid;
 }
 
-static pid_t fork_keeper(const struct keeper_config *c)
+static pid_t fork_keeper(const struct keeper_config *c, size_t board_size)
 {
 	struct keeper_config config = *c;
 	pid_t pid;
 
 	(void)fflush(NULL); /* or both would write what is buffered */
+	(void)madvise(c->board, board_size, MADV_DOFORK);
 	pid = fork();
 	if (pid == 0)
 		keeper_main(&config);
+	(void)madvise(c->board, board_size, MADV_DONTFORK);
 	return pid < 0 ? -errno : pid;
 }
 
@@ -301,7 +303,7 @@ pid_t setup_start_keeper(const struct reeve_pool *pool,
 	if (pool->spec.context == REEVE_CONTEXT_FORK)
 		return has_threads() && pool->n_keepers > 0
 			       ? -ENOTSUP
-			       : fork_keeper(config);
+			       : fork_keeper(config, pool->board_size);
 	return execute_keeper(pool, config);
 }
 

@@ -154,7 +154,8 @@ struct reeve_pool_spec {
 	 * before it sleeps: 50 us. Negative: not at all. */
 	int spin_usec;
 
-	/* Called for each task that did not succeed and whose outcome nobody
+	/* It must not call the pool (-EDEADLK).
+	 * Called for each task that did not succeed and whose outcome nobody
 	 * has asked for when its result is freed. Default: they are counted. */
 	void (*on_unseen)(const struct reeve_outcome *outcome, void *userdata);
 	void *userdata;
@@ -276,7 +277,7 @@ REEVE_PUBLIC int reeve_pool_map_async(struct reeve_pool *pool,
 
 /* Gives the next input. Returns 1 with *ret_input, which must stay until the next
  * call; 0 at the end; -errno: the iteration ends with it. Called in the calling
- * process, as callbacks are. */
+ * process, while a call is at work: it must not call the pool (-EDEADLK). */
 typedef int reeve_generator_fn(void *userdata, const void **ret_input,
 			       size_t *ret_size);
 
