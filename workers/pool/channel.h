@@ -19,6 +19,7 @@
  *
  *     FREE -> QUEUED         owner: publishes a task
  *     QUEUED -> FREE         owner: takes it back (the last one published)
+ *     WITHDRAWN -> FREE      owner: the same, of a cancelled one
  *     QUEUED -> RUNNING      worker: claims it
  *     RUNNING -> RUNNING     worker: the next item of a chunk
  *     RUNNING -> DONE        worker: its result is there

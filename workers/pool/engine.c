@@ -51,17 +51,17 @@ static struct piece redo_pop(struct engine *e)
 
 /* ---- outcomes ----------------------------------------------------------------- */
 
-static void count(struct engine *e, enum reeve_outcome_kind kind)
+static void count(struct engine *e, enum reeve_outcome_kind kind, uint64_t n)
 {
 	switch (kind) {
 	case REEVE_CRASHED:
-		e->n_crashed++;
+		e->n_crashed += n;
 		break;
 	case REEVE_TIMEOUT:
-		e->n_timeout++;
+		e->n_timeout += n;
 		break;
 	case REEVE_CANCELLED:
-		e->n_cancelled++;
+		e->n_cancelled += n;
 		break;
 	case REEVE_PENDING:
 	case REEVE_DONE:
@@ -74,7 +74,7 @@ static void end_items(struct engine *e, struct job *job, uint64_t index,
 		      uint32_t n, const struct reeve_outcome *outcome)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		count(e, outcome->kind);
+		count(e, outcome->kind, 1);
 		job->type->ended(job, index + i, outcome);
 	}
 }
@@ -121,7 +121,8 @@ static size_t collect(struct engine *e, struct port *p)
 	while ((sight = port_look(p, &output)) != SIGHT_NOTHING) {
 		struct piece piece = *port_piece(p, p->head);
 
-		if (sight == SIGHT_BROKEN) {
+		if (sight == SIGHT_BROKEN ||
+		    (sight == SIGHT_SKIPPED && piece.job)) {
 			doom(e, p);
 			break;
 		}
@@ -167,6 +168,8 @@ bool engine_arm(struct engine *e, uint32_t bell)
 		if (port_load(&e->ports[i]) > 0)
 			atomic_store(&e->ports[i].channel.memory->orders.bell,
 				     bell);
+	/* Either the worker sees the wish, or we see what it finished. */
+	atomic_thread_fence(memory_order_seq_cst);
 	return !engine_is_ready(e);
 }
 
@@ -179,6 +182,13 @@ void engine_disarm(struct engine *e)
 
 /* ---- handing out ---------------------------------------------------------------- */
 
+static void unqueue(struct engine *e, struct job *job)
+{
+	if (job->is_queued)
+		TAILQ_REMOVE(&e->queue, job, entry);
+	job->is_queued = false;
+}
+
 /* The next piece, older ones first. */
 static bool next_piece(struct engine *e, struct piece *ret)
 {
@@ -189,12 +199,15 @@ static bool next_piece(struct engine *e, struct piece *ret)
 		return true;
 	}
 	while ((job = TAILQ_FIRST(&e->queue))) {
-		if (job->type->next(job, e->max_items, ret)) {
+		bool is_given = job->type->next(job, e->max_items, ret);
+
+		/* A job that is over may be gone: it must not stand here. */
+		if (!is_given || ret->is_last)
+			unqueue(e, job);
+		if (is_given) {
 			ret->job = job;
 			return true;
 		}
-		TAILQ_REMOVE(&e->queue, job, entry);
-		job->is_queued = false;
 	}
 	return false;
 }
@@ -293,19 +306,32 @@ static bool has_idle(const struct engine *e)
 	return false;
 }
 
+/* What was cancelled and comes last is no load. */
+static void trim(struct port *p)
+{
+	struct piece piece;
+
+	while (port_load(p) > 0 && !port_piece(p, p->tail - 1)->job &&
+	       port_take_back(p, &piece))
+		;
+}
+
 static bool take_back_half(struct engine *e)
 {
 	struct port *p = most_loaded(e);
 	uint32_t n = p ? port_load(p) / 2 : 0;
 	struct piece piece;
-	bool found = false;
 
-	while (n-- > 0 && port_take_back(p, &piece)) {
-		if (piece.job)
-			redo_push_front(e, &piece);
-		found = true;
+	if (!p)
+		return false;
+	while (n > 0 && port_take_back(p, &piece)) {
+		if (!piece.job)
+			continue;
+		redo_push_front(e, &piece);
+		n--;
 	}
-	return found && e->n_redo > 0;
+	trim(p);
+	return e->n_redo > 0;
 }
 
 size_t engine_feed(struct engine *e)
@@ -324,6 +350,11 @@ size_t engine_feed(struct engine *e)
 
 void engine_submit(struct engine *e, struct job *job)
 {
+	if (e->given_up.kind != REEVE_PENDING) {
+		count(e, e->given_up.kind,
+		      job->type->abandon(job, &e->given_up));
+		return;
+	}
 	if (job->is_queued)
 		return;
 	job->is_queued = true;
@@ -350,14 +381,18 @@ bool engine_is_idle(const struct engine *e)
 	return !has_something(e);
 }
 
-/* It is ready and does not begin what stands in front of it. */
+/* It sleeps in front of something (a wake-up was lost, or its slots were written
+ * over), or is ready and does not begin it. */
 static bool is_waiting(const struct port *p)
 {
 	const struct slot *slot = channel_slot(&p->channel, p->head);
+	const struct channel_signs *signs = &p->channel.memory->signs;
 
-	return is_open(p) && port_load(p) > 0 && p->head == p->waited_head &&
-	       slot_word_state(atomic_load(&slot->word)) == SLOT_QUEUED &&
-	       atomic_load(&p->channel.memory->signs.phase) == PHASE_READY;
+	if (!is_open(p) || port_load(p) == 0 || p->head != p->waited_head)
+		return false;
+	return atomic_load(&signs->asleep) ||
+	       (slot_word_state(atomic_load(&slot->word)) == SLOT_QUEUED &&
+		atomic_load(&signs->phase) == PHASE_READY);
 }
 
 void engine_check(struct engine *e)
@@ -365,6 +400,7 @@ void engine_check(struct engine *e)
 	for (unsigned i = 0; i < e->n_ports; i++) {
 		struct port *p = &e->ports[i];
 
+		port_repeat(p);
 		if (!is_waiting(p)) {
 			p->waited_head = p->head;
 			p->n_waited = 0;
@@ -407,6 +443,7 @@ static unsigned cancel_in_port(struct engine *e, struct port *p,
 			doom(e, p);
 		}
 	}
+	trim(p);
 	return n_running;
 }
 
@@ -415,9 +452,7 @@ unsigned engine_cancel(struct engine *e, struct job *job)
 	unsigned n_running = 0;
 
 	job->is_cancelled = true;
-	if (job->is_queued)
-		TAILQ_REMOVE(&e->queue, job, entry);
-	job->is_queued = false;
+	unqueue(e, job);
 	e->n_cancelled += job->type->abandon(job, &cancelled);
 	cancel_redo(e, job);
 	for (unsigned i = 0; i < e->n_ports; i++)
@@ -427,23 +462,28 @@ unsigned engine_cancel(struct engine *e, struct job *job)
 
 /* ---- deaths ------------------------------------------------------------------------ */
 
+/* A worker may be followed by another in place before we hear of it. What was to
+ * be killed is then the other one: it holds the slot that we froze. */
 void engine_port_live(struct engine *e, unsigned port, uint32_t generation,
 		      pid_t pid)
 {
 	struct port *p = &e->ports[port];
 
-	if (p->generation != generation)
-		p->n_items = 0;
+	if (p->generation == generation && p->state != PORT_RESET)
+		return;
 	p->generation = generation;
 	p->pid = pid;
+	p->n_items = 0;
 	if (p->state == PORT_RESET)
 		p->state = PORT_LIVE;
+	else if (p->state == PORT_DOOMED) /* we meant this one: see above */
+		e->hooks->kill(e, port);
 }
 
 /* What was not begun is handed out again, unless nobody wants it any more. */
 static void redo_or_cancel(struct engine *e, const struct piece *piece)
 {
-	if (piece->n_items == 0 || !piece->job)
+	if (piece->n_items == 0)
 		return;
 	if (piece->job->is_cancelled)
 		cancel_piece(e, piece);
@@ -460,8 +500,6 @@ static void settle_running(struct engine *e, struct port *p, uint64_t slot,
 	struct reeve_outcome outcome = *end;
 	struct port_output output;
 
-	if (!piece.job)
-		return;
 	if (item >= piece.n_items)
 		item = piece.n_items - 1;
 	if (!port_partial(p, slot, item, &output))
@@ -478,10 +516,11 @@ static void settle_running(struct engine *e, struct port *p, uint64_t slot,
 	redo_or_cancel(e, &piece);
 }
 
-static bool is_blamed(enum slot_state state)
+/* Was it running? All that is not plainly unbegun counts as that: a task that
+ * spoils its own slot must not be run again and again. */
+static bool is_begun(enum slot_state state)
 {
-	return state == SLOT_RUNNING || state == SLOT_CANCELLING ||
-	       state == SLOT_STATE_COUNT;
+	return state != SLOT_QUEUED && state != SLOT_WITHDRAWN;
 }
 
 void engine_port_ended(struct engine *e, unsigned port,
@@ -490,16 +529,20 @@ void engine_port_ended(struct engine *e, unsigned port,
 	struct port *p = &e->ports[port];
 	bool is_settled = false;
 
+	p->state = PORT_DOOMED; /* nobody is left to be killed */
 	(void)collect(e, p);
 	for (uint64_t i = p->head; i != p->tail; i++) {
 		uint32_t item;
 		enum slot_state state = port_autopsy(p, i, &item);
 
-		if (!is_settled && is_blamed(state))
+		if (!port_piece(p, i)->job)
+			continue;
+		if (!is_settled && is_begun(state)) {
 			settle_running(e, p, i, item, end);
-		else
+			is_settled = true;
+		} else {
 			redo_or_cancel(e, port_piece(p, i));
-		is_settled |= is_blamed(state);
+		}
 	}
 	port_reset(p);
 }
@@ -509,6 +552,7 @@ void engine_give_up(struct engine *e, const struct reeve_outcome *outcome)
 	struct job *job;
 
 	(void)engine_collect(e);
+	e->given_up = *outcome;
 	for (unsigned i = 0; i < e->n_ports; i++) {
 		struct port *p = &e->ports[i];
 
@@ -523,9 +567,8 @@ void engine_give_up(struct engine *e, const struct reeve_outcome *outcome)
 		end_items(e, piece.job, piece.index, piece.n_items, outcome);
 	}
 	while ((job = TAILQ_FIRST(&e->queue))) {
-		TAILQ_REMOVE(&e->queue, job, entry);
-		job->is_queued = false;
-		e->n_cancelled += job->type->abandon(job, outcome);
+		unqueue(e, job);
+		count(e, outcome->kind, job->type->abandon(job, outcome));
 	}
 }
 

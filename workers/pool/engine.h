@@ -18,8 +18,9 @@
  *   `redo`, which has room for all that can be there at once.
  * Invariants
  *   A piece is in exactly one place: with its job, in redo, or in one port.
+ *   A job whose items all have outcomes is known nowhere here.
  *   After a death at most one item is blamed: the one whose slot was RUNNING or
- *   CANCELLING, first in the ring.
+ *   CANCELLING (or makes no sense), first in the ring.
  */
 #pragma once
 
@@ -42,7 +43,9 @@ struct job_place {
 
 struct job_type {
 	/* The next items, at most max_items, whose inputs lie one after the
-	 * other; all of *ret but .job and the port's. false: none now. */
+	 * other; all of *ret but .job and the port's. false: none now. With
+	 * is_last the engine forgets the job, which may be gone once its last
+	 * item has an outcome. */
 	bool (*next)(struct job *job, uint32_t max_items, struct piece *ret);
 	/* Where the inputs of piece lie; asked again after a take-back. */
 	const void *(*input)(struct job *job, const struct piece *piece);
@@ -89,6 +92,7 @@ struct engine {
 	uint32_t bell;	    /* set on each publish, unless 0 */
 	unsigned hint;	    /* the port that last brought something */
 	const struct engine_hooks *hooks;
+	struct reeve_outcome given_up; /* PENDING: not */
 	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;
 };
 
@@ -137,7 +141,8 @@ void engine_port_ended(struct engine *e, unsigned port,
 		       const struct reeve_outcome *end);
 
 /* Ends everything that is queued or handed over with this outcome, except what
- * is done; all workers are dead. */
+ * is done; all workers are dead. What is submitted later ends so at once: an
+ * iteration that is not in the queue because its room is full is told then. */
 void engine_give_up(struct engine *e, const struct reeve_outcome *outcome);
 
 /* Items that are not handed over: those of the jobs in the queue, and those that

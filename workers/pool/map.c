@@ -75,6 +75,7 @@ static bool map_next(struct job *job, uint32_t max_items, struct piece *ret)
 		.item_size = (uint32_t)m->spec.input_size,
 		.out_stride = (uint32_t)m->spec.output_size,
 		.is_single = n == 1,
+		.is_last = n == left,
 	};
 	m->next += n;
 	return true;

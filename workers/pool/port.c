@@ -26,6 +26,16 @@ void port_done(struct port *port)
 	*port = (struct port){ 0 };
 }
 
+void port_repeat(struct port *port)
+{
+	struct channel_memory *m = port->channel.memory;
+
+	m->n_slots = port->channel.n_slots;
+	m->orders.spin_usec = port->spin_usec;
+	atomic_store(&m->orders.n_consumed, port->head);
+	atomic_store(&m->orders.closing, port->is_closing);
+}
+
 void port_reset(struct port *port)
 {
 	struct channel_memory *m = port->channel.memory;
@@ -36,14 +46,19 @@ void port_reset(struct port *port)
 	/* The worker could have written here too. */
 	memset(&m->signs, 0, sizeof(m->signs));
 	memset(&m->orders, 0, sizeof(m->orders));
-	m->orders.spin_usec = port->spin_usec;
-	m->n_slots = port->channel.n_slots;
 	arena_reset(&port->in, CHANNEL_ARENA_SIZE);
 	port->out_high = 0;
 	port->head = port->tail = 0;
+	port_repeat(port);
 	port->state = PORT_RESET;
 	port->n_items = 0;
 	port->n_waited = 0;
+}
+
+void port_close(struct port *port)
+{
+	port->is_closing = true;
+	atomic_store(&port->channel.memory->orders.closing, 1);
 }
 
 /* ---- handing over ---------------------------------------------------------- */
@@ -85,10 +100,13 @@ bool port_take_back(struct port *port, struct piece *ret_piece)
 	struct piece *own = port_piece(port, port->tail - 1);
 	struct slot *slot = channel_slot(&port->channel, port->tail - 1);
 	uint64_t queued = slot_word(SLOT_QUEUED, own->tag, 0);
+	uint64_t withdrawn = slot_word(SLOT_WITHDRAWN, own->tag, 0);
+	uint64_t free_word = slot_word(SLOT_FREE, own->tag, 0);
 
 	if (port_load(port) == 0 ||
-	    !atomic_compare_exchange_strong(&slot->word, &queued,
-					    slot_word(SLOT_FREE, own->tag, 0)))
+	    (!atomic_compare_exchange_strong(&slot->word, &queued, free_word) &&
+	     !atomic_compare_exchange_strong(&slot->word, &withdrawn,
+					     free_word)))
 		return false;
 	port->tail--;
 	arena_undo(&port->in, own->mark_before);
@@ -141,8 +159,10 @@ static bool show_single(struct port *port, const struct slot *slot,
 	ret->data = slot->data;
 	if (size <= CHANNEL_INLINE_SIZE)
 		return true;
+	if (size > CHANNEL_PAYLOAD_MAX || !is_in_arena(port, offset, size))
+		return false;
 	ret->data = port->channel.out + offset;
-	return size <= CHANNEL_PAYLOAD_MAX && is_in_arena(port, offset, size);
+	return true;
 }
 
 static bool show_chunk(struct port *port, const struct slot *slot,
@@ -151,13 +171,15 @@ static bool show_chunk(struct port *port, const struct slot *slot,
 	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
 	size_t size = chunk_output_size(own->n_items, own->out_stride);
 
+	if (size > CHANNEL_ARENA_SIZE || offset % ARENA_ALIGNMENT != 0 ||
+	    !is_in_arena(port, offset, (uint32_t)size))
+		return false;
+	*ret = (struct port_output){ 0 };
 	ret->items =
 		(const struct chunk_item *)(const void *)(port->channel.out +
 							  offset);
 	ret->data = (const unsigned char *)(ret->items + own->n_items);
-	ret->has_message = false;
-	return size <= CHANNEL_ARENA_SIZE && offset % ARENA_ALIGNMENT == 0 &&
-	       is_in_arena(port, offset, (uint32_t)size);
+	return true;
 }
 
 static bool show(struct port *port, uint64_t i, struct port_output *ret)

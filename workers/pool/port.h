@@ -30,6 +30,7 @@ struct piece {
 	uint32_t item_size;
 	uint32_t out_stride;
 	bool is_single; /* one task with an output of any size */
+	bool is_last;	/* the job has no more to give, for good */
 	/* the port's: */
 	uint32_t tag;
 	uint64_t mark_before, mark; /* of the input arena */
@@ -47,6 +48,7 @@ struct port {
 	struct piece *pieces; /* of each slot */
 	uint64_t head, tail;
 	enum port_state state;
+	bool is_closing;     /* its worker leaves when nothing is queued */
 	uint32_t generation; /* of its worker */
 	uint32_t spin_usec;  /* as in channel_orders */
 	pid_t pid;
@@ -80,8 +82,14 @@ int port_init(struct port *port, const struct channel *channel,
 	      uint32_t spin_usec);
 void port_done(struct port *port);
 
-/* Forgets everything, and clears the slots: for the next worker. */
+/* Says again what is the owner's to say: the worker may have written over it. */
+void port_repeat(struct port *port);
+
+/* Forgets everything, clears the slots and repeats: for the next worker. */
 void port_reset(struct port *port);
+
+/* The worker, and each that follows, leaves when nothing is queued. */
+void port_close(struct port *port);
 
 static inline uint32_t port_load(const struct port *port)
 {
@@ -98,7 +106,8 @@ static inline struct piece *port_piece(const struct port *port, uint64_t i)
 int port_publish(struct port *port, const struct piece *piece,
 		 uint64_t function, const void *input);
 
-/* Looks at the head; with SIGHT_DONE what came out is shown. */
+/* Looks at the head; with SIGHT_DONE what came out is shown. Whether it was
+ * cancelled, the caller knows: SIGHT_SKIPPED of anything else is a lie. */
 enum port_sight port_look(struct port *port, struct port_output *ret);
 
 /* Nothing is in the channel, and more of its arenas was used than is to be kept:
@@ -119,7 +128,8 @@ static inline void port_trimmed(struct port *port)
 /* Goes on to the next slot, after SIGHT_DONE or SIGHT_SKIPPED. */
 void port_advance(struct port *port);
 
-/* Takes the last published slot back, if it is not begun. */
+/* Takes the last published slot back, if it is not begun, nor skipped after a
+ * cancel. */
 bool port_take_back(struct port *port, struct piece *ret_piece);
 
 /* Cancels slot i: 1 when it was not begun (it is skipped by the worker and

@@ -146,6 +146,7 @@ static bool single_next(struct job *job, uint32_t max_items _unused_,
 		.n_items = 1,
 		.item_size = (uint32_t)r->size,
 		.is_single = true,
+		.is_last = true,
 	};
 	return true;
 }

@@ -33,9 +33,7 @@ static void close_if_done(struct reeve_pool *pool)
 	/* Without a keeper there is nobody to leave. */
 	pool->phase = pool->keeper_pid > 0 ? POOL_LEAVING : POOL_ENDED;
 	for (unsigned i = 0; i < pool->n_seats; i++) {
-		struct port *p = &pool->ports[i];
-
-		atomic_store(&p->channel.memory->orders.closing, 1);
+		port_close(&pool->ports[i]);
 		pool->engine.hooks->wake(&pool->engine, i);
 	}
 	atomic_store(&pool->board->order, ORDER_CLOSE);

@@ -43,8 +43,9 @@ struct worker {
 	uint64_t n_run;	   /* items */
 	bool is_due;	   /* the keeper was told */
 	struct arena out;
-	uint64_t first;	 /* position at which this process began */
-	uint64_t *marks; /* of the output arena, after each slot's task */
+	uint64_t first;	     /* position at which this process began */
+	uint64_t first_mark; /* of the output arena, then */
+	uint64_t *marks;     /* of the output arena, after each slot's task */
 	uint64_t n_released;
 	void *waste; /* for outputs that nobody wants */
 	size_t waste_size;
@@ -136,15 +137,29 @@ static void sleep_until_called(struct worker *w)
 
 /* ---- output ------------------------------------------------------------------ */
 
+/* Else it would wait for room for ever. */
+static bool is_sound(const struct worker *w)
+{
+	uint64_t n = atomic_load(&w->orders->n_consumed);
+
+	return w->position - n <= w->channel.n_slots &&
+	       w->out.tail <= w->out.head &&
+	       w->out.head - w->out.tail <= w->out.size;
+}
+
 static void release_consumed(struct worker *w)
 {
 	uint64_t n = atomic_load_explicit(&w->orders->n_consumed,
 					  memory_order_acquire);
 
-	if (n <= w->n_released || n > w->position)
+	if (n <= w->n_released)
 		return;
+	if (w->position - n > w->channel.n_slots)
+		leave_broken(w); /* somebody wrote over one of them */
 	w->n_released = n;
-	if (n > w->first)
+	if (n == w->first) /* all that its predecessors left there */
+		arena_give_back(&w->out, w->first_mark);
+	else if (n > w->first)
 		arena_give_back(&w->out,
 				w->marks[(n - 1) & (w->channel.n_slots - 1)]);
 }
@@ -238,11 +253,16 @@ static reeve_task_fn *find_function(const struct worker *w, uint64_t function)
 	return function < s->n_table ? s->table[function].task : NULL;
 }
 
-/* Somebody was faster and will kill us: until then nothing is done. */
-static _Noreturn void wait_for_kill(void)
+/* Somebody was faster and will kill us: until then nothing is done. If it was
+ * nobody, but a task that wrote over this slot, then the owner finds a worker
+ * that sleeps in front of its tasks: engine_check(). */
+static _Noreturn void wait_for_kill(struct worker *w)
 {
-	for (;;)
-		(void)pause();
+	for (;;) {
+		atomic_store(&w->signs->asleep, 1);
+		(void)syscall(SYS_futex, &w->signs->asleep, FUTEX_WAIT, 1, NULL,
+			      NULL, 0);
+	}
 }
 
 static bool finish_item(struct slot *slot, uint32_t tag, uint32_t item,
@@ -276,7 +296,7 @@ static void run_single(struct worker *w, struct slot *slot, uint32_t tag,
 	slot->status = t.is_over && status == 0 ? -EMSGSIZE : status;
 	slot->flags = t.has_message ? SLOT_HAS_MESSAGE : 0;
 	if (!finish_item(slot, tag, 0, 1))
-		wait_for_kill();
+		wait_for_kill(w);
 }
 
 static void run_chunk(struct worker *w, struct slot *slot, uint32_t tag,
@@ -307,7 +327,7 @@ static void run_chunk(struct worker *w, struct slot *slot, uint32_t tag,
 		items[i].size = (uint32_t)reply.size;
 		t.is_over = false;
 		if (!finish_item(slot, tag, i, n))
-			wait_for_kill();
+			wait_for_kill(w);
 	}
 }
 
@@ -417,12 +437,15 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 		.lifeline_fd = lifeline_fd,
 		.position = m->signs.position,
 		.first = m->signs.position,
+		.first_mark = m->signs.out_head,
 		.out = { .size = CHANNEL_ARENA_SIZE,
 			 .head = m->signs.out_head,
 			 .tail = m->signs.out_tail },
 	};
 
 	spin_init(&w.spin, m->orders.spin_usec);
+	if (!is_sound(&w)) /* a predecessor wrote over it */
+		leave_broken(&w);
 	if (begin(&w) < 0)
 		return WORKER_EXIT_INIT;
 	while (!has_to_leave(&w))

@@ -1,0 +1,211 @@
+/* Ports with nobody behind them, jobs that write down what becomes of their
+ * items, and a hand that does to a slot what a worker does.
+ */
+#pragma once
+
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/lib/unit.h"
+#include "workers/base/pure/macro.h"
+#include "workers/pool/engine.h"
+
+#define RIG_PORTS 4
+#define RIG_ITEMS 64
+
+struct rig_job {
+	struct job job;
+	uint64_t n, next;
+	uint32_t chunk, item_size;
+	bool is_chunked;
+	unsigned n_outcomes[RIG_ITEMS];
+	enum reeve_outcome_kind kinds[RIG_ITEMS];
+	unsigned n_over;
+};
+
+struct rig {
+	struct engine engine;
+	struct port ports[RIG_PORTS];
+	int fds[RIG_PORTS];
+	unsigned n_wakes[RIG_PORTS], n_kills[RIG_PORTS];
+	unsigned char input[256];
+};
+
+/* ---- jobs --------------------------------------------------------------- */
+
+static inline struct rig_job *rig_job_of(struct job *job)
+{
+	return container_of(job, struct rig_job, job);
+}
+
+static inline void rig_over(struct rig_job *j, uint64_t index,
+			    enum reeve_outcome_kind kind)
+{
+	ck_assert_uint_lt(index, j->n);
+	ck_assert_uint_eq(j->n_outcomes[index]++, 0);
+	j->kinds[index] = kind;
+	j->n_over++;
+	/* What is over may be freed: the engine must not know it any more. */
+	if (j->n_over == j->n)
+		ck_assert(!j->job.is_queued);
+}
+
+static inline bool rig_next(struct job *job, uint32_t max_items,
+			    struct piece *ret)
+{
+	struct rig_job *j = rig_job_of(job);
+	uint32_t n = (uint32_t)MIN(j->n - j->next, MIN(j->chunk, max_items));
+
+	if (n == 0)
+		return false;
+	*ret = (struct piece){
+		.index = j->next,
+		.n_items = n,
+		.item_size = j->item_size,
+		.is_single = !j->is_chunked,
+		.is_last = j->next + n == j->n,
+	};
+	j->next += n;
+	return true;
+}
+
+static inline const void *rig_input(struct job *job _unused_,
+				    const struct piece *piece _unused_)
+{
+	static const unsigned char zero[256];
+
+	return zero;
+}
+
+static inline uint32_t rig_done(struct job *job, const struct piece *piece,
+				uint32_t n,
+				const struct port_output *output _unused_,
+				const struct job_place *place _unused_)
+{
+	for (uint32_t i = 0; i < n; i++)
+		rig_over(rig_job_of(job), piece->index + i, REEVE_DONE);
+	return n;
+}
+
+static inline void rig_ended(struct job *job, uint64_t index,
+			     const struct reeve_outcome *outcome)
+{
+	rig_over(rig_job_of(job), index, outcome->kind);
+}
+
+static inline uint64_t rig_abandon(struct job *job,
+				   const struct reeve_outcome *outcome)
+{
+	struct rig_job *j = rig_job_of(job);
+	uint64_t n = j->n - j->next;
+
+	while (j->next < j->n)
+		rig_over(j, j->next++, outcome->kind);
+	return n;
+}
+
+static const struct job_type rig_type = { rig_next, rig_input, rig_done,
+					  rig_ended, rig_abandon };
+
+/* n tasks, or chunks of so many items. */
+static inline struct rig_job rig_tasks(uint64_t n)
+{
+	return (struct rig_job){ .job = { .type = &rig_type },
+				 .n = n,
+				 .chunk = 1 };
+}
+
+static inline struct rig_job rig_chunks(uint64_t n, uint32_t chunk)
+{
+	struct rig_job j = rig_tasks(n);
+
+	j.chunk = chunk;
+	j.is_chunked = true;
+	return j;
+}
+
+/* ---- ports and engine --------------------------------------------------- */
+
+static inline struct rig *rig_of(struct engine *e)
+{
+	return container_of(e, struct rig, engine);
+}
+
+static inline void rig_wake(struct engine *e, unsigned port)
+{
+	rig_of(e)->n_wakes[port]++;
+}
+
+static inline void rig_kill(struct engine *e, unsigned port)
+{
+	rig_of(e)->n_kills[port]++;
+}
+
+static const struct engine_hooks rig_hooks = { rig_wake, rig_kill };
+
+static inline void rig_port(struct port *ret, int *ret_fd, uint32_t n_slots)
+{
+	struct channel channel;
+
+	*ret_fd = channel_new(&channel, n_slots);
+	ck_assert_int_ge(*ret_fd, 0);
+	ck_assert_int_eq(port_init(ret, &channel, 0), 0);
+}
+
+/* All ports live, generation 1. */
+static inline void rig_init(struct rig *r, unsigned n_ports, uint32_t n_slots)
+{
+	*r = (struct rig){ 0 };
+	for (unsigned i = 0; i < n_ports; i++)
+		rig_port(&r->ports[i], &r->fds[i], n_slots);
+	ck_assert_int_eq(engine_init(&r->engine, r->ports, n_ports, n_slots,
+				     &rig_hooks),
+			 0);
+	for (unsigned i = 0; i < n_ports; i++)
+		engine_port_live(&r->engine, i, 1, 1000 + (pid_t)i);
+}
+
+static inline void rig_done_with(struct rig *r)
+{
+	for (unsigned i = 0; i < r->engine.n_ports; i++) {
+		close(r->fds[i]);
+		port_done(&r->ports[i]);
+	}
+	engine_done(&r->engine);
+}
+
+static inline void rig_die(struct rig *r, unsigned port)
+{
+	const struct reeve_outcome crashed = { .kind = REEVE_CRASHED,
+					       .error = -32 };
+
+	engine_port_ended(&r->engine, port, &crashed);
+}
+
+/* ---- the worker's hand -------------------------------------------------- */
+
+static inline uint64_t rig_word(const struct port *p, uint64_t i)
+{
+	return atomic_load(&channel_slot(&p->channel, i)->word);
+}
+
+/* Makes it so, with the tag that is there. */
+static inline void rig_set(struct port *p, uint64_t i, enum slot_state state,
+			   uint32_t item)
+{
+	struct slot *slot = channel_slot(&p->channel, i);
+
+	atomic_store(&slot->word,
+		     slot_word(state, slot_word_tag(slot->word), item));
+}
+
+/* Slot i is run to its end. */
+static inline void rig_run(struct port *p, uint64_t i)
+{
+	struct slot *slot = channel_slot(&p->channel, i);
+
+	ck_assert_uint_eq(slot_word_state(rig_word(p, i)), SLOT_QUEUED);
+	slot->status = 0;
+	slot->out_size = slot->out_offset = slot->flags = 0;
+	rig_set(p, i, SLOT_DONE, MAX(slot->n_items, 1u));
+}
