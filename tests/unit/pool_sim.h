@@ -196,6 +196,8 @@ static inline bool sim_next(struct job *job, uint32_t max_items,
 
 static inline const void *sim_input(struct job *job, const struct piece *piece)
 {
+	/* asked when it is handed over: nothing cancelled is */
+	SIM_HOLDS(sim_job_of(job)->sim, !job->is_cancelled);
 	return sim_job_of(job)->inputs + piece->index * piece->item_size;
 }
 

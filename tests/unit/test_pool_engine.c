@@ -498,6 +498,10 @@ START_TEST(test_check)
 	for (int i = 0; i < 100; i++)
 		engine_check(&r.engine); /* it is busy: as long as it likes */
 	ck_assert_uint_eq(r.n_wakes[0], 0);
+	ck_assert_uint_eq(r.n_kills[0], 0);
+	r.ports[0].channel.memory->orders.closing = 1; /* scribbled */
+	engine_check(&r.engine);
+	ck_assert_uint_eq(r.ports[0].channel.memory->orders.closing, 0);
 	atomic_store(&r.ports[0].channel.memory->signs.asleep, 1);
 	for (int i = 0; i < 9; i++)
 		engine_check(&r.engine);
