@@ -104,8 +104,13 @@ static inline uint64_t rig_abandon(struct job *job,
 	return n;
 }
 
-static const struct job_type rig_type = { rig_next, rig_input, rig_done,
-					  rig_ended, rig_abandon };
+static inline uint64_t rig_waiting(struct job *job)
+{
+	return rig_job_of(job)->n - rig_job_of(job)->next;
+}
+
+static const struct job_type rig_type = { rig_next,  rig_input,	  rig_done,
+					  rig_ended, rig_waiting, rig_abandon };
 
 /* n tasks, or chunks of so many items. */
 static inline struct rig_job rig_tasks(uint64_t n)
@@ -141,7 +146,12 @@ static inline void rig_kill(struct engine *e, unsigned port)
 	rig_of(e)->n_kills[port]++;
 }
 
-static const struct engine_hooks rig_hooks = { rig_wake, rig_kill };
+static inline void rig_trim(struct engine *e, unsigned port)
+{
+	port_trimmed(&e->ports[port]);
+}
+
+static const struct engine_hooks rig_hooks = { rig_wake, rig_kill, rig_trim };
 
 static inline void rig_port(struct port *ret, int *ret_fd, uint32_t n_slots)
 {

@@ -307,8 +307,13 @@ static inline uint64_t sim_abandon(struct job *job,
 	return n;
 }
 
-static const struct job_type sim_type = { sim_next, sim_input, sim_done,
-					  sim_ended, sim_abandon };
+static inline uint64_t sim_waiting(struct job *job)
+{
+	return sim_job_of(job)->n - sim_job_of(job)->next;
+}
+
+static const struct job_type sim_type = { sim_next,  sim_input,	  sim_done,
+					  sim_ended, sim_waiting, sim_abandon };
 
 static inline void sim_new_job(struct sim *s, struct sim_job *j, uint32_t id)
 {

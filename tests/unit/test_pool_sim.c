@@ -58,7 +58,13 @@ static void on_kill(struct engine *e, unsigned port)
 	SIM_HOLDS(s, seat->w.running->job.is_cancelled);
 }
 
-static const struct engine_hooks hooks = { on_wake, on_kill };
+static void on_trim(struct engine *e, unsigned port)
+{
+	SIM_HOLDS(sim_of(e), port_load(&e->ports[port]) == 0);
+	port_trimmed(&e->ports[port]);
+}
+
+static const struct engine_hooks hooks = { on_wake, on_kill, on_trim };
 
 /* ---- what always holds -------------------------------------------------- */
 
