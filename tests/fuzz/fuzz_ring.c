@@ -134,7 +134,14 @@ static uint64_t abandon(struct job *job,
 	return n;
 }
 
-static const struct job_type type = { next, input, done, ended, abandon };
+static uint64_t waiting(struct job *job _unused_)
+{
+	return 0;
+}
+
+static const struct job_type type = {
+	next, input, done, ended, waiting, abandon
+};
 
 /* ---- what may happen ---------------------------------------------------- */
 
@@ -265,7 +272,7 @@ static void on_event(struct engine *e _unused_, unsigned port _unused_)
 {
 }
 
-static const struct engine_hooks hooks = { on_event, on_event };
+static const struct engine_hooks hooks = { on_event, on_event, on_event };
 
 /* Channels are mapped once. What was spoilt in them, port_reset() mends. */
 static void begin(void)
