@@ -59,7 +59,7 @@ endif
 # --- sources and what becomes of them ---------------------------------------
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/base/pure/*.c workers/base/sys/*.c)
+LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/shared/*.c workers/base/pure/*.c workers/base/sys/*.c)
 LIB_HEADERS := $(wildcard workers/include/reeve/*.h)
 EXAMPLE_SRC := $(wildcard workers/examples/*.c)
 CONF_SRC := $(wildcard conf/*.c)

@@ -1,0 +1,151 @@
+/* Memory that processes share, sleeping in it, and who of them lives. */
+#include "workers/shared/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
+#include "workers/base/sys/clock.h"
+#include "workers/base/sys/fd.h"
+#include "workers/base/sys/procstat.h"
+
+#define REGION_MAGIC UINT32_C(0x72656531)
+#define SEALS	     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* ---- making and opening ---------------------------------------------------------- */
+
+static int map(int fd, size_t size, struct region *ret)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*ret = (struct region){ .head = p, .size = size, .fd = fd };
+	return 0;
+}
+
+int region_new(enum region_kind kind, size_t size, struct region *ret)
+{
+	_cleanup_(fd_closep) int fd = -1;
+	struct region region = REGION_NONE;
+	int r;
+
+	if (size < sizeof(struct region_head) || size > INT64_MAX)
+		return -EINVAL;
+	fd = memfd_create("reeve-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+		return -errno;
+	r = map(fd, size, &region);
+	if (r < 0)
+		return r;
+	reeve_assert(region.head);
+	*region.head = (struct region_head){ REGION_MAGIC, kind, size };
+	(void)TAKE_FD(fd);
+	*ret = region;
+	return 0;
+}
+
+int region_open(int fd, enum region_kind kind, size_t least, struct region *ret)
+{
+	_cleanup_(fd_closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct region_head head;
+	struct stat st;
+	int r;
+
+	if (own < 0)
+		return -errno;
+	if (fstat(own, &st) < 0 || fcntl(own, F_GET_SEALS) != SEALS ||
+	    pread(own, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+	    head.magic != REGION_MAGIC || head.kind != (uint32_t)kind ||
+	    head.size != (uint64_t)st.st_size || head.size < least)
+		return -EBADMSG;
+	r = map(own, (size_t)st.st_size, ret);
+	if (r == 0)
+		(void)TAKE_FD(own);
+	return r;
+}
+
+void region_done(struct region *region)
+{
+	if (region->head)
+		(void)munmap(region->head, region->size);
+	fd_close(region->fd);
+	*region = REGION_NONE;
+}
+
+/* ---- waiting ---------------------------------------------------------------------- */
+
+int region_wait(_Atomic uint32_t *word, uint32_t value, uint64_t end_usec)
+{
+	uint64_t now = clock_monotonic_usec(), usec = REGION_LOOK_USEC;
+	struct timespec ts;
+
+	if (end_usec != UINT64_MAX && now >= end_usec)
+		return -ETIMEDOUT;
+	if (end_usec != UINT64_MAX)
+		usec = MIN(usec, end_usec - now);
+	ts.tv_sec = (time_t)(usec / USEC_PER_SEC);
+	ts.tv_nsec = (long)(usec % USEC_PER_SEC) * 1000;
+	(void)syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0);
+	return 0;
+}
+
+void region_wake(_Atomic uint32_t *word, int n)
+{
+	(void)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+}
+
+/* ---- who lives ---------------------------------------------------------------------- */
+
+void party_self(struct party *ret)
+{
+	/* Of the process that asked last; after a fork the pid differs. */
+	static _Atomic int32_t known_pid;
+	static _Atomic uint64_t known_ticks;
+	int32_t pid = (int32_t)getpid();
+
+	if (atomic_load(&known_pid) != pid) {
+		struct tree_process p = { 0 };
+
+		(void)procstat_read(pid, &p);
+		atomic_store(&known_ticks, p.start_ticks);
+		atomic_store(&known_pid, pid);
+	}
+	atomic_store(&ret->start_ticks, atomic_load(&known_ticks));
+	atomic_store(&ret->pid, pid);
+}
+
+bool party_is_self(const struct party *party)
+{
+	struct party self;
+
+	party_self(&self);
+	return atomic_load(&party->pid) == atomic_load(&self.pid) &&
+	       atomic_load(&party->start_ticks) ==
+		       atomic_load(&self.start_ticks);
+}
+
+bool party_is_dead(const struct party *party)
+{
+	int32_t pid = atomic_load(&party->pid);
+	uint64_t ticks = atomic_load(&party->start_ticks);
+	struct tree_process p = { 0 };
+
+	if (pid <= 0)
+		return false;
+	if (kill(pid, 0) < 0 && errno == ESRCH)
+		return true;
+	if (procstat_read(pid, &p) < 0)
+		return false; /* not to be seen is not dead */
+	return procstat_is_dead(&p) || (ticks != 0 && p.start_ticks != ticks);
+}
