@@ -62,12 +62,17 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/shared/*.c workers/base/pure/*.c workers/base/sys/*.c)
 LIB_HEADERS := $(wildcard workers/include/reeve/*.h)
 EXAMPLE_SRC := $(wildcard workers/examples/*.c)
+# The examples that draw, and nothing else here, need cairo.
+CAIRO_SRC := $(wildcard workers/examples/pictures*.c)
+ifeq ($(shell pkg-config --exists cairo && echo yes),)
+EXAMPLES_LEFT_OUT := $(CAIRO_SRC)
+endif
 CONF_SRC := $(wildcard conf/*.c)
 CORE_SRC := $(wildcard supervisor/core/*.c)
 DAEMON_SRC := $(wildcard supervisor/daemon/*.c)
 CLI_SRC := $(wildcard supervisor/cli/*.c)
 MAN_SRC := $(wildcard packaging/man/*.c)
-SRC := $(LIB_SRC) $(EXAMPLE_SRC) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
+SRC := $(LIB_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
 TEST_SRC := $(wildcard tests/*/*.c tests/*/programs/*.c)
 
 program = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)))
@@ -216,7 +221,7 @@ fuzz-replay: $(addprefix variant-,$(VARIANTS)) $(SUBREAP) ## run every fuzz targ
 	@$(RUN) -n $@ $(foreach t,$(call in_variants,$(REPLAY)),\
 		"$(t) tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $(t)))")
 
-system: all man $(SUBREAP) ## install, and run under a real systemd (root only)
+system: all examples man $(SUBREAP) ## install, build against it, the examples; a real systemd (root only)
 	@$(call test_env,$(BUILD)) $(RUN) -n $@ -j 1 -t 300 $(wildcard tests/system/test-*)
 
 fuzz: ## libFuzzer on every target for SECONDS=60 each
@@ -250,20 +255,25 @@ bench: deps-bench ## speed and memory beside the peers, in one run
 	$(SUBMAKE) all programs
 	@$(call test_env,$(BUILD)) tests/bench/bench
 
-demo: deps-demo ## see a fleet come up, fail, recover and stop
-	$(SUBMAKE) all programs
+demo: deps-demo ## see a fleet and a pool fail, recover and stop
+	$(SUBMAKE) all programs examples
 	@$(call test_env,$(BUILD)) tests/demo/demo
 
 programs: $(PROGRAMS)
 
 # As a user's program: the public headers and the built library, nothing else.
-EXAMPLES := $(patsubst workers/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_SRC))
+example = $(patsubst workers/examples/%.c,$(BUILD)/examples/%,$(1))
 EXAMPLE_CFLAGS = -std=gnu17 $(WARN) $(WERROR) $(CFLAGS) -Iworkers/include $(SAN)
-examples: $(EXAMPLES) ## the programs of workers/examples
+examples: $(call example,$(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC))) ## the programs of workers/examples
+	$(if $(EXAMPLES_LEFT_OUT),@echo "without cairo (libcairo2-dev): no $(EXAMPLES_LEFT_OUT)")
+$(call example,$(CAIRO_SRC)): workers/examples/random_walk.h
+$(call example,$(CAIRO_SRC)): EXAMPLE_LIBS = $(shell pkg-config --libs cairo) -lm
+$(call example,$(CAIRO_SRC)): PACKAGE_CFLAGS = $(shell pkg-config --cflags cairo)
+$(CAIRO_SRC:%.c=$(BUILD)/tidy/%.ok): PACKAGE_CFLAGS = $(shell pkg-config --cflags cairo)
 $(BUILD)/examples/%: workers/examples/%.c $(LIB_HEADERS) $(BUILD)/libreeve.so
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(EXAMPLE_CFLAGS) -o $@ $< -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' \
+	$(Q)$(CC) $(EXAMPLE_CFLAGS) $(PACKAGE_CFLAGS) -o $@ $< -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' \
 		-lreeve $(EXAMPLE_LIBS)
 
 # Installs what is missing as root; says what is missing to anybody else.
@@ -278,15 +288,16 @@ lint: $(addprefix variant-,gcc clang) tidy lib man $(SUBREAP) ## what the tools 
 	@BUILD=$(BUILD) $(RUN) -n $@ $(wildcard tests/lint/*)
 
 format: ## lay out all C as .clang-format says
-	clang-format -i $(SRC) $(TEST_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
+	clang-format -i $(SRC) $(EXAMPLES_LEFT_OUT) $(TEST_SRC) $(wildcard */*.h */*/*.h */*/*/*.h)
 
 # Again only when a source, one of its headers or the settings changed.
 tidy: $(TIDY)
 $(BUILD)/tidy/%.ok: %.c .clang-tidy tests/.clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY)
-	$(Q)clang-tidy --quiet $< -- $(ALL_CFLAGS) -O0 -U_FORTIFY_SOURCE 2>/dev/null
-	@$(CC) $(ALL_CFLAGS) -MM -MP -MT $@ $< >$(@:.ok=.d)
+	$(Q)clang-tidy --quiet $< -- $(ALL_CFLAGS) $(PACKAGE_CFLAGS) \
+		-O0 -U_FORTIFY_SOURCE 2>/dev/null
+	@$(CC) $(ALL_CFLAGS) $(PACKAGE_CFLAGS) -MM -MP -MT $@ $< >$(@:.ok=.d)
 	@touch $@
 
 compile_commands.json: FORCE ## for clangd and other tools

@@ -1,0 +1,2 @@
+s/worker [0-9]*$/worker PID/
+s/^main is [0-9]*$/main is PID/
