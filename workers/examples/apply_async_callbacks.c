@@ -115,7 +115,7 @@ int main(void)
 {
 	const struct reeve_pool_spec spec = {
 		.processes = 2,
-		.task_timeout_usec = 300000, /* for each task, once it runs */
+		.task_timeout_usec = 1000000, /* for each task, once it runs */
 	};
 	struct reeve_pool *pool;
 	int r;
