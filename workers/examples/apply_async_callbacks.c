@@ -14,7 +14,8 @@
 
 #include <reeve/pool.h>
 
-/* Each turns up as the outcome of its task and of no other. */
+/* Three tasks. What becomes of one is told of that one, and of no other. */
+
 static int double_it(void *input, size_t size, struct reeve_reply *reply)
 {
 	int number;
