@@ -244,6 +244,19 @@ static inline void check_square(struct reeve_pool *pool, uint64_t x)
 	ck_assert_uint_eq(y, x * x);
 }
 
+/* Until n tasks are running. */
+static inline void wait_until_running(struct reeve_pool *pool, uint64_t n)
+{
+	struct reeve_pool_stats stats = { 0 };
+	uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+
+	while (stats.n_running != n && clock_monotonic_usec() < end) {
+		(void)reeve_pool_dispatch(pool);
+		reeve_pool_stats(pool, &stats);
+	}
+	ck_assert_uint_eq(stats.n_running, n);
+}
+
 /* Everything is as it should be at the end. */
 static inline void end_pool(struct reeve_pool *pool)
 {

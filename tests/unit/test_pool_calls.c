@@ -223,8 +223,8 @@ START_TEST(test_cancel)
 		reeve_pool_apply_async(pool, square, &x, 8, NULL, &queued), 0);
 	ck_assert_int_eq(
 		reeve_pool_apply_async(pool, square, &x, 8, NULL, &later), 0);
-	ck_assert_int_eq(reeve_result_wait(running, 20 * USEC_PER_MSEC),
-			 -ETIMEDOUT);
+	wait_until_running(pool, 1);
+	ck_assert_int_eq(reeve_result_wait(running, 0), -ETIMEDOUT);
 	ck_assert_int_eq(reeve_result_successful(running), -EAGAIN);
 	ck_assert_int_eq(reeve_result_cancel(queued), 0);
 	ck_assert_int_eq(reeve_result_wait(queued, 0), 0); /* at once */

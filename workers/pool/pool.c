@@ -439,7 +439,7 @@ struct reeve_pool *reeve_pool_free(struct reeve_pool *pool)
 		return NULL;
 	}
 	reeve_assert(r == 0); /* -EBUSY: freed while a thread is in it */
-	if (pool->in_callback) {
+	if (pool_may_wait(pool) < 0) { /* in one of its callbacks */
 		pool->is_freed = true;
 		pool_leave(pool);
 		return NULL;
