@@ -236,8 +236,8 @@ static inline void check_square(struct reeve_pool *pool, uint64_t x)
 {
 	uint64_t y = 0;
 	size_t size = 0;
-	int r = reeve_pool_apply(pool, square, &x, sizeof(x), &y, sizeof(y),
-				 &size, NULL);
+	int r = reeve_pool_apply(pool, square, &x, sizeof(x), &y,
+				 (size = sizeof(y), &size), NULL);
 
 	ck_assert_int_eq(r, 0);
 	ck_assert_uint_eq(size, sizeof(y));

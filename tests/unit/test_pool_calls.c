@@ -16,18 +16,18 @@ START_TEST(test_apply)
 
 	for (uint64_t i = 0; i < 1000; i++)
 		check_square(pool, i);
-	ck_assert_int_eq(reeve_pool_apply(pool, square, &x, 8, &y, 8, &size,
-					  &outcome),
+	ck_assert_int_eq(reeve_pool_apply(pool, square, &x, 8, &y,
+					  (size = 8, &size), &outcome),
 			 0);
 	ck_assert_int_eq(outcome.kind, REEVE_DONE);
 	ck_assert(outcome.pid > 1 && outcome.pid != getpid());
-	ck_assert_int_eq(reeve_pool_apply(pool, tell_pid, NULL, 0, NULL, 0,
-					  &size, NULL),
+	ck_assert_int_eq(reeve_pool_apply(pool, tell_pid, NULL, 0, NULL,
+					  (size = 0, &size), NULL),
 			 0);
 	ck_assert_uint_eq(size, 8);
 	y = 0;
-	ck_assert_int_eq(reeve_pool_apply(pool, echo, "abcdefgh", 8, &y, 2,
-					  &size, NULL),
+	ck_assert_int_eq(reeve_pool_apply(pool, echo, "abcdefgh", 8, &y,
+					  (size = 2, &size), NULL),
 			 0);
 	ck_assert_uint_eq(size, 8);
 	ck_assert_int_eq(memcmp(&y, "ab\0\0\0\0\0\0", 8), 0);
@@ -68,14 +68,14 @@ START_TEST(test_sizes)
 
 		fill(in, n, (unsigned)i);
 		memset(out, 0, n);
-		ck_assert_int_eq(reeve_pool_apply(pool, echo, in, n, out, n,
-						  &size, NULL),
+		ck_assert_int_eq(reeve_pool_apply(pool, echo, in, n, out,
+						  (size = n, &size), NULL),
 				 0);
 		ck_assert_uint_eq(size, n);
 		ck_assert_int_eq(memcmp(in, out, n), 0);
 	}
 	ck_assert_int_eq(reeve_pool_apply(pool, echo, in, REEVE_PAYLOAD_MAX + 1,
-					  NULL, 0, NULL, NULL),
+					  NULL, NULL, NULL),
 			 -EMSGSIZE);
 	free(in);
 	free(out);
@@ -90,13 +90,13 @@ START_TEST(test_failures)
 	struct reeve_pool_stats stats;
 	struct reeve_outcome outcome;
 
-	ck_assert_int_eq(reeve_pool_apply(pool, fail_on, "this", 4, NULL, 0,
-					  NULL, &outcome),
+	ck_assert_int_eq(reeve_pool_apply(pool, fail_on, "this", 4, NULL, NULL,
+					  &outcome),
 			 -EIO);
 	ck_assert_int_eq(outcome.kind, REEVE_FAILED);
 	ck_assert_int_eq(outcome.error, -EIO);
 	ck_assert_str_eq(outcome.message, "failed on this");
-	ck_assert_int_eq(reeve_pool_apply(pool, square, "abc", 3, NULL, 0, NULL,
+	ck_assert_int_eq(reeve_pool_apply(pool, square, "abc", 3, NULL, NULL,
 					  &outcome),
 			 -EINVAL);
 	ck_assert_str_eq(outcome.message, "3 bytes");
@@ -258,7 +258,7 @@ START_TEST(test_task_timeout)
 
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(reeve_pool_apply(pool, wait_for_ever, NULL, 0,
-						  NULL, 0, NULL, &outcome),
+						  NULL, NULL, &outcome),
 				 -ETIMEDOUT);
 		ck_assert_int_eq(outcome.kind, REEVE_TIMEOUT);
 		ck_assert_int_eq(outcome.exit.code, -SIGKILL);
@@ -319,7 +319,7 @@ START_TEST(test_initializer)
 		uint64_t n = 0;
 
 		ck_assert_int_eq(reeve_pool_apply(pool, tell_initialized, NULL,
-						  0, &n, 8, NULL, NULL),
+						  0, &n, &(size_t){ 8 }, NULL),
 				 0);
 		ck_assert_uint_eq(n, 7);
 	}
@@ -342,13 +342,13 @@ START_TEST(test_initializer_fails)
 		struct reeve_pool *pool = new_pool(_i, spec);
 		struct reeve_outcome outcome;
 		uint64_t x = 1;
-		int r = reeve_pool_apply(pool, square, &x, 8, NULL, 0, NULL,
+		int r = reeve_pool_apply(pool, square, &x, 8, NULL, NULL,
 					 &outcome);
 
 		ck_assert_int_eq(r, -ESHUTDOWN);
 		ck_assert_int_eq(outcome.kind, REEVE_CANCELLED);
 		ck_assert_str_ne(outcome.message, "");
-		ck_assert_int_eq(reeve_pool_apply(pool, square, &x, 8, NULL, 0,
+		ck_assert_int_eq(reeve_pool_apply(pool, square, &x, 8, NULL,
 						  NULL, &outcome),
 				 -ESHUTDOWN);
 		ck_assert_int_eq(reeve_pool_close(pool), 0);

@@ -31,7 +31,7 @@ START_TEST(test_each_way_to_end)
 		struct reeve_outcome o;
 
 		ck_assert_int_eq(reeve_pool_apply(pool, end_somehow, &way, 8,
-						  NULL, 0, NULL, &o),
+						  NULL, NULL, &o),
 				 -EPIPE);
 		ck_assert_int_eq(o.kind, REEVE_CRASHED);
 		ck_assert_int_eq(o.exit.code, ends[way].code);
@@ -209,7 +209,7 @@ START_TEST(test_kill_idle_workers)
 			(void)kill(pid, SIGKILL);
 		/* a task may be what it was running when it died; a second
 		 * one is never hit by the same death */
-		if (reeve_pool_apply(pool, square, &i, 8, NULL, 0, NULL, NULL))
+		if (reeve_pool_apply(pool, square, &i, 8, NULL, NULL, NULL))
 			check_square(pool, i);
 	}
 	reeve_pool_stats(pool, &stats);
@@ -235,8 +235,7 @@ START_TEST(test_stopped_worker)
 		(void)reeve_pool_dispatch(pool);
 	ck_assert_int_eq(kill(workers[0].pid, SIGSTOP), 0);
 	for (uint64_t i = 0; i < 20; i++) {
-		int r = reeve_pool_apply(pool, square, &i, 8, NULL, 0, NULL,
-					 NULL);
+		int r = reeve_pool_apply(pool, square, &i, 8, NULL, NULL, NULL);
 
 		ck_assert(r == 0 || r == -ETIMEDOUT);
 	}
@@ -287,7 +286,7 @@ START_TEST(test_scribbling_worker)
 		struct reeve_outcome o;
 
 		ck_assert_int_ne(reeve_pool_apply(pool, scribble, &i, 8, NULL,
-						  0, NULL, &o),
+						  NULL, &o),
 				 0);
 		ck_assert(o.kind == REEVE_CRASHED || o.kind == REEVE_TIMEOUT);
 	}
@@ -320,7 +319,7 @@ START_TEST(test_keeper_killed)
 	ck_assert_int_eq(o.kind, REEVE_CRASHED);
 	ck_assert_int_eq(o.exit.state, REEVE_EXIT_UNKNOWN);
 	reeve_result_unref(running);
-	r = reeve_pool_apply(pool, square, &x, 8, NULL, 0, NULL, &o);
+	r = reeve_pool_apply(pool, square, &x, 8, NULL, NULL, &o);
 	/* Who may not fork any more says so; nobody waits. */
 	ck_assert_int_eq(r, is_forked_by_threads ? -ESHUTDOWN : 0);
 	ck_assert_int_eq(reeve_pool_close(pool), 0);
@@ -340,7 +339,7 @@ static void own_a_pool(void *arg)
 	for (int i = 0; i < 3; i++)
 		(void)reeve_pool_apply_async(pool, wait_for_ever, NULL, 0, NULL,
 					     NULL);
-	(void)reeve_pool_apply(pool, end_somehow, &way, 8, NULL, 0, NULL, NULL);
+	(void)reeve_pool_apply(pool, end_somehow, &way, 8, NULL, NULL, NULL);
 	(void)kill(getpid(), SIGKILL);
 }
 
@@ -393,12 +392,12 @@ START_TEST(test_half_a_reply)
 		size_t got = 0;
 
 		ck_assert_int_eq(reeve_pool_apply(pool, reply_half, in, size,
-						  out, size, &got, &o),
+						  out, (got = size, &got), &o),
 				 -EPIPE);
 		ck_assert_int_eq(out[0], 0); /* nothing torn comes out */
 		in[i] = (unsigned char)i;
 		ck_assert_int_eq(reeve_pool_apply(pool, echo, in, size, out,
-						  size, &got, &o),
+						  (got = size, &got), &o),
 				 0);
 		ck_assert_int_eq(memcmp(in, out, size), 0);
 		memset(out, 0, size);

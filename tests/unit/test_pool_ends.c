@@ -37,7 +37,7 @@ START_TEST(test_ends_in_any_order)
 			ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
 			ck_assert_int_eq(reeve_pool_close(pool), 0);
 			ck_assert_int_eq(reeve_pool_apply(pool, square, &x, 8,
-							  NULL, 0, NULL, NULL),
+							  NULL, NULL, NULL),
 					 -ESHUTDOWN);
 		}
 		if (way & 4)
@@ -68,7 +68,7 @@ static void on_result(struct reeve_result *result _unused_, void *userdata)
 
 	c->n++;
 	c->wait_error =
-		reeve_pool_apply(c->pool, square, &x, 8, NULL, 0, NULL, NULL);
+		reeve_pool_apply(c->pool, square, &x, 8, NULL, NULL, NULL);
 	if (c->n < 5)
 		ck_assert_int_eq(
 			reeve_pool_apply_async(c->pool, square, &x, 8,
@@ -178,7 +178,7 @@ END_TEST
 static void *use_in_thread(void *arg)
 {
 	uint64_t x = 6, y = 0;
-	int r = reeve_pool_apply(arg, square, &x, 8, &y, 8, NULL, NULL);
+	int r = reeve_pool_apply(arg, square, &x, 8, &y, &(size_t){ 8 }, NULL);
 
 	return (void *)(intptr_t)(r ? r : (int)y);
 }
@@ -211,13 +211,13 @@ START_TEST(test_bad_calls)
 					      .n_items = 1 };
 	struct reeve_iterator *it;
 
-	ck_assert_int_eq(reeve_pool_apply(pool, NULL, NULL, 0, NULL, 0, NULL,
+	ck_assert_int_eq(reeve_pool_apply(pool, NULL, NULL, 0, NULL, NULL,
 					  NULL),
 			 -EINVAL);
-	ck_assert_int_eq(reeve_pool_apply(pool, square, NULL, 8, NULL, 0, NULL,
+	ck_assert_int_eq(reeve_pool_apply(pool, square, NULL, 8, NULL, NULL,
 					  NULL),
 			 -EINVAL);
-	ck_assert_int_eq(reeve_pool_apply(pool, not_in_table, NULL, 0, NULL, 0,
+	ck_assert_int_eq(reeve_pool_apply(pool, not_in_table, NULL, 0, NULL,
 					  NULL, NULL),
 			 has_table ? -EINVAL : 0);
 	ck_assert_int_eq(reeve_pool_imap(pool, square, &both, &it), -EINVAL);
@@ -230,7 +230,7 @@ static void use_in_child(void *arg)
 	struct reeve_pool *pool = arg;
 	uint64_t x = 1;
 
-	if (reeve_pool_apply(pool, square, &x, 8, NULL, 0, NULL, NULL) !=
+	if (reeve_pool_apply(pool, square, &x, 8, NULL, NULL, NULL) !=
 		    -ECHILD ||
 	    reeve_pool_close(pool) != -ECHILD ||
 	    reeve_pool_dispatch(pool) != -ECHILD || reeve_pool_free(pool))

@@ -58,6 +58,7 @@ static int ask(const char *name, enum reeve_context context)
 	struct reeve_pool *pool;
 	struct reeve_outcome outcome;
 	char text[128] = "";
+	size_t size = sizeof(text);
 	int r;
 
 	r = reeve_pool_new(&spec, &pool);
@@ -65,8 +66,7 @@ static int ask(const char *name, enum reeve_context context)
 		fprintf(stderr, "%s: no pool: %s\n", name, strerror(-r));
 		return r;
 	}
-	r = reeve_pool_apply(pool, tell, NULL, 0, text, sizeof(text), NULL,
-			     &outcome);
+	r = reeve_pool_apply(pool, tell, NULL, 0, text, &size, &outcome);
 	if (r == 0)
 		printf("%s: %s\n", name, text);
 	else if (outcome.kind == REEVE_PENDING) /* it did not come to a task */

@@ -92,7 +92,7 @@ static int64_t draw_by_pool(struct reeve_pool *pool, struct picture *pictures,
 	int64_t r = outcomes ? reeve_pool_map(pool, draw, &spec) : -ENOMEM;
 
 	for (size_t i = 0; r > 0 && i < n; i++)
-		if (outcomes[i].kind != REEVE_PENDING)
+		if (outcomes[i].kind != REEVE_DONE)
 			fprintf(stderr, "picture %zu %s: %s\n", i,
 				reeve_outcome_name(outcomes[i].kind),
 				outcomes[i].message);

@@ -119,6 +119,12 @@ static uint32_t take_item(struct map *m, uint64_t index, int status,
 	if (m->spec.outputs)
 		memcpy((unsigned char *)m->spec.outputs + index * room, data,
 		       size);
+	if (m->spec.outcomes)
+		m->spec.outcomes[index] = (struct reeve_outcome){
+			.kind = REEVE_DONE,
+			.seat = place->seat,
+			.pid = place->pid,
+		};
 	return 1;
 }
 
@@ -141,7 +147,7 @@ static uint32_t take_chunk(struct map *m, const struct piece *piece, uint32_t n,
 {
 	uint32_t stride = piece->out_stride, n_done = 0;
 
-	if (m->spec.outputs && !m->spec.output_sizes &&
+	if (m->spec.outputs && !m->spec.output_sizes && !m->spec.outcomes &&
 	    are_all_plain(output->items, n, stride)) {
 		memcpy((unsigned char *)m->spec.outputs + piece->index * stride,
 		       output->data, (size_t)n * stride);

@@ -283,7 +283,7 @@ static void submit(struct reeve_pool *pool, struct reeve_result *r)
 
 /* The caller's own buffers are the task's: nothing is copied twice. */
 static int apply(struct reeve_pool *pool, const struct reeve_result *task,
-		 size_t *ret_size, struct reeve_outcome *ret_outcome)
+		 size_t *output_size, struct reeve_outcome *ret_outcome)
 {
 	struct reeve_result *r = result_new(pool);
 	int error;
@@ -295,11 +295,11 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 	r->input = task->input;
 	r->size = task->size;
 	r->output = task->output;
-	r->output_room = task->output_room;
+	r->output_room = output_size ? *output_size : 0;
 	submit(pool, r);
 	(void)pool_wait(pool, result_is_over, r, REEVE_FOREVER);
-	if (ret_size && r->kind == REEVE_DONE)
-		*ret_size = r->output_size;
+	if (output_size && r->kind == REEVE_DONE)
+		*output_size = r->output_size;
 	r->is_seen = true;
 	if (ret_outcome)
 		reeve_result_outcome(r, ret_outcome);
@@ -310,14 +310,12 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 
 int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 		     const void *input, size_t size, void *output,
-		     size_t output_size, size_t *ret_size,
-		     struct reeve_outcome *ret_outcome)
+		     size_t *output_size, struct reeve_outcome *ret_outcome)
 {
 	struct reeve_result task = {
 		.input = (void *)(uintptr_t)input,
 		.size = size,
 		.output = output,
-		.output_room = output_size,
 	};
 	int error = pool_enter(pool);
 
@@ -326,10 +324,12 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (error < 0)
 		return error;
 	error = check_task(pool, fn, input, size, &task.job.function);
+	if (error == 0 && output && !output_size)
+		error = -EINVAL;
 	if (error == 0)
 		error = pool_may_wait(pool);
 	if (error == 0)
-		error = apply(pool, &task, ret_size, ret_outcome);
+		error = apply(pool, &task, output_size, ret_outcome);
 	pool_leave(pool);
 	return error;
 }

@@ -28,6 +28,8 @@
 #ifndef REEVE_POOL_H
 #define REEVE_POOL_H
 
+#include <errno.h>
+
 #include <reeve/types.h>
 
 REEVE_DECLARATIONS_BEGIN
@@ -74,7 +76,7 @@ static inline int reeve_reply_set(struct reeve_reply *reply, const void *data,
 	if (size > reply->capacity)
 		p = reeve_reply_reserve(reply, size);
 	if (!p)
-		return -90; /* EMSGSIZE */
+		return -EMSGSIZE;
 	__builtin_memcpy(p, data, size);
 	reply->size = size;
 	return 0;
@@ -213,16 +215,16 @@ REEVE_PUBLIC int reeve_pool_dispatch(struct reeve_pool *pool);
 
 /* ---- tasks ----------------------------------------------------------------- */
 
-/* Runs one task and waits. At most output_size bytes of output are copied to
- * output (NULL: none wanted); *ret_size, if not NULL, is how many there were.
- * Returns 0 (done), what the function returned (failed), or -EPIPE (crashed),
- * -ETIMEDOUT (its deadline), -ECANCELED; the details are in *ret_outcome if that
- * is not NULL. Other errors, without an outcome (kind PENDING): -EINVAL, -EMSGSIZE
- * (input too large), -ESHUTDOWN (closed, terminated, or no worker can be
- * started), -EBUSY, -EDEADLK, -ENOMEM. */
+/* Runs one task and waits. *output_size is the room at output before, and how
+ * large the output was afterwards; what does not fit is cut off (both NULL: none
+ * is wanted). Returns 0 (done), what the function returned (failed), or -EPIPE
+ * (crashed), -ETIMEDOUT (its deadline), -ECANCELED; the details are in
+ * *ret_outcome if that is not NULL. Other errors, without an outcome (kind
+ * PENDING): -EINVAL, -EMSGSIZE (input too large), -ESHUTDOWN (closed, terminated,
+ * or no worker can be started), -EBUSY, -EDEADLK, -ENOMEM. */
 REEVE_PUBLIC int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 				  const void *input, size_t size, void *output,
-				  size_t output_size, size_t *ret_size,
+				  size_t *output_size,
 				  struct reeve_outcome *ret_outcome);
 
 /* What apply_async may be given besides the task. */
@@ -252,9 +254,7 @@ struct reeve_map_spec {
 	void *outputs; /* n * output_size bytes; NULL: none wanted */
 	size_t output_size;
 	size_t *output_sizes; /* NULL, or n: how large each output was */
-	struct reeve_outcome *outcomes; /* NULL, or n: details, only written
-					 * for items that are not DONE when
-					 * prepared with kind PENDING */
+	struct reeve_outcome *outcomes; /* NULL, or n: what became of each */
 	/* Items per hand-over; 0: a quarter of each worker's share. */
 	size_t chunksize;
 };
@@ -392,7 +392,10 @@ struct reeve_pool_stats {
 REEVE_PUBLIC void reeve_pool_stats(struct reeve_pool *pool,
 				   struct reeve_pool_stats *ret_stats);
 
-/* Fills at most n records; returns how many workers there are. */
+/* Fills at most n records, of the workers that live; returns how many do. A seat
+ * (see struct reeve_outcome) is a place for one: there are a few more than
+ * workers, so that a successor need not wait until the results of the dead have
+ * been collected. */
 REEVE_PUBLIC size_t reeve_pool_workers(struct reeve_pool *pool,
 				       struct reeve_worker_stats *ret_workers,
 				       size_t n);
