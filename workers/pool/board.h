@@ -47,7 +47,7 @@ enum seat_cause {
 	CAUSE_TIMEOUT, /* a task's deadline: the slot is CANCELLING */
 	CAUSE_START,   /* not ready within start_timeout */
 	CAUSE_CUT_OFF, /* it closed its descriptors or executed a program */
-	CAUSE_LEFT     /* it left because it was told to: closing */
+	CAUSE_LEFT     /* it left because it was told to, or should have */
 };
 
 enum seat_oom { OOM_UNKNOWN, OOM_NO, OOM_YES };

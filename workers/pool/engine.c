@@ -11,6 +11,7 @@
 #include "workers/pool/engine.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -382,29 +383,37 @@ bool engine_is_idle(const struct engine *e)
 }
 
 /* It sleeps in front of something (a wake-up was lost, or its slots were written
- * over), or is ready and does not begin it. */
+ * over), or does not begin, or pass, what stands there. */
 static bool is_waiting(const struct port *p)
 {
 	const struct slot *slot = channel_slot(&p->channel, p->head);
 	const struct channel_signs *signs = &p->channel.memory->signs;
+	unsigned state = slot_word_state(atomic_load(&slot->word));
 
 	if (!is_open(p) || port_load(p) == 0 || p->head != p->waited_head)
 		return false;
-	return atomic_load(&signs->asleep) ||
-	       (slot_word_state(atomic_load(&slot->word)) == SLOT_QUEUED &&
-		atomic_load(&signs->phase) == PHASE_READY);
+	return atomic_load(&signs->asleep) || state == SLOT_QUEUED ||
+	       state == SLOT_WITHDRAWN;
+}
+
+/* Who says that it is not ready has more time; what it says may be wrong. */
+static unsigned checks_to_give_up(const struct engine *e, uint32_t phase)
+{
+	return phase == PHASE_READY ? CHECKS_TO_GIVE_UP : e->checks_unready;
 }
 
 void engine_check(struct engine *e)
 {
 	for (unsigned i = 0; i < e->n_ports; i++) {
 		struct port *p = &e->ports[i];
+		uint32_t phase = atomic_load(&p->channel.memory->signs.phase);
 
 		port_repeat(p);
-		if (!is_waiting(p)) {
+		if (!is_waiting(p) || phase != p->waited_phase) {
 			p->waited_head = p->head;
+			p->waited_phase = phase;
 			p->n_waited = 0;
-		} else if (++p->n_waited >= CHECKS_TO_GIVE_UP) {
+		} else if (++p->n_waited >= checks_to_give_up(e, phase)) {
 			doom(e, p);
 		} else {
 			e->hooks->wake(e, i);
@@ -582,6 +591,7 @@ int engine_init(struct engine *e, struct port *ports, unsigned n_ports,
 		.n_ports = n_ports,
 		.window = window,
 		.max_items = UINT32_MAX,
+		.checks_unready = UINT_MAX,
 		.hooks = hooks,
 		.redo_size = (size_t)n_ports * ports[0].channel.n_slots + 1,
 	};

@@ -87,10 +87,12 @@ struct engine {
 	TAILQ_HEAD(job_queue, job) queue;
 	struct piece *redo; /* a ring */
 	size_t n_redo, redo_first, redo_size;
-	uint32_t window;    /* slots used of each port */
-	uint32_t max_items; /* of a piece: maxtasksperchild */
-	uint32_t bell;	    /* set on each publish, unless 0 */
-	unsigned hint;	    /* the port that last brought something */
+	uint32_t window;	 /* slots used of each port */
+	uint32_t max_items;	 /* of a piece: maxtasksperchild */
+	uint32_t bell;		 /* set on each publish, unless 0 */
+	unsigned checks_unready; /* engine_check()s until who is not ready, but
+				  * starting or leaving, is given up */
+	unsigned hint;		 /* the port that last brought something */
 	const struct engine_hooks *hooks;
 	struct reeve_outcome given_up; /* PENDING: not */
 	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;

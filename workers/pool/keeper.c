@@ -129,6 +129,9 @@ static void obey(struct keeper *k)
 {
 	bool is_end = is_order_to_end(k);
 
+	if (k->closing_usec == 0 &&
+	    atomic_load(&k->board->order) == ORDER_CLOSE)
+		k->closing_usec = k->now_usec;
 	for (size_t i = 0; i < k->n_seats; i++) {
 		const struct worker *w = &k->workers[i];
 

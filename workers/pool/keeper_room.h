@@ -72,7 +72,8 @@ struct keeper {
 	bool is_fds_limit_raised;
 
 	bool is_owner_gone, has_deaths, has_children, has_news;
-	unsigned n_sweeps; /* in a row that found orphans */
+	unsigned n_sweeps;     /* in a row that found orphans */
+	uint64_t closing_usec; /* since then all are to leave; 0: not yet */
 	struct failures failures;
 	struct rng rng;
 	struct oom oom;

@@ -132,11 +132,21 @@ void keeper_watch_wake(struct keeper *k)
 	}
 }
 
-/* --- starts, lifelines ----------------------------------------------------------- */
+/* --- starts, ends, lifelines ----------------------------------------------------------- */
 
 static uint64_t start_due_usec(const struct keeper *k, const struct worker *w)
 {
 	return usec_add(w->started_usec, k->config->start_timeout_usec);
+}
+
+/* When the pool closes a worker has nothing to do but to go; one that is stopped,
+ * or hangs in writing what it had buffered, would be waited for for ever. */
+static uint64_t leave_due_usec(const struct keeper *k)
+{
+	return k->closing_usec == 0 || k->config->start_timeout_usec == 0
+		       ? USEC_INFINITY
+		       : usec_add(k->closing_usec,
+				  k->config->start_timeout_usec);
 }
 
 static void watch_worker(struct keeper *k, size_t i)
@@ -155,6 +165,8 @@ static void watch_worker(struct keeper *k, size_t i)
 	else if (!w->is_ready && k->config->start_timeout_usec > 0 &&
 		 k->now_usec >= start_due_usec(k, w))
 		keeper_kill(k, i, CAUSE_START);
+	else if (k->now_usec >= leave_due_usec(k))
+		keeper_kill(k, i, CAUSE_LEFT);
 }
 
 /* --- leave ----------------------------------------------------------------------- */
@@ -227,6 +239,7 @@ uint64_t keeper_watch_next_usec(const struct keeper *k)
 			next = MIN(next, w->cut_off_usec);
 		if (!w->is_ready && k->config->start_timeout_usec > 0)
 			next = MIN(next, start_due_usec(k, w));
+		next = MIN(next, leave_due_usec(k));
 	}
 	if (k->config->recycle_max > 0 && has_to_look_for_leave(k))
 		next = MIN(next, usec_add(k->now_usec, LEAVE_LOOK_USEC));

@@ -8,6 +8,7 @@
 #include "workers/pool/pool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,6 +202,15 @@ static uint32_t piece_limit(const struct reeve_pool_spec *s)
 	return least ? (uint32_t)least : 1;
 }
 
+/* The keeper gives up starts; what it cannot see is left to us, a little later:
+ * a worker that hangs on its way out, or says that it is starting. */
+static unsigned check_limit(const struct reeve_pool_spec *s)
+{
+	uint64_t n = s->start_timeout_usec / (POOL_LOOK_MSEC * USEC_PER_MSEC);
+
+	return (unsigned)MIN(n + 2, (uint64_t)UINT_MAX);
+}
+
 static int build(struct reeve_pool *pool)
 {
 	int r;
@@ -222,6 +232,7 @@ static int build(struct reeve_pool *pool)
 	if (r < 0)
 		return r;
 	pool->engine.max_items = piece_limit(&pool->spec);
+	pool->engine.checks_unready = check_limit(&pool->spec);
 	r = seats_start_keeper(pool);
 	if (r == 0 && pool->spec.service == REEVE_SERVICE_THREAD)
 		r = service_start(pool);

@@ -22,6 +22,8 @@
 #include "workers/pool/worker.h"
 
 #define POOL_SPARE_RESULTS 1024
+/* While something is handed over, what no ring told is looked for so often. */
+#define POOL_LOOK_MSEC 100
 
 enum pool_phase {
 	POOL_OPEN,

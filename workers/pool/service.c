@@ -18,7 +18,6 @@
 #include "workers/base/sys/clock.h"
 #include "workers/pool/pool.h"
 
-#define POOL_LOOK_MSEC 100
 #define EVENTS_MAX     64
 #define FAST_TASK_USEC 20 /* tasks quicker than that are told in groups */
 

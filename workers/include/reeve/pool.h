@@ -142,8 +142,10 @@ struct reeve_pool_spec {
 	enum reeve_context context;
 	enum reeve_service service;
 
-	uint64_t task_timeout_usec;  /* each item, from its start; 0: none */
-	uint64_t start_timeout_usec; /* of a worker, until it is ready; 60 s */
+	uint64_t task_timeout_usec; /* each item, from its start; 0: none */
+	/* Of a worker, until it is ready, and when it leaves, until it is gone;
+	 * then it is killed. 60 s. */
+	uint64_t start_timeout_usec;
 	/* Failed starts in a row within restart_interval_usec after which the
 	 * pool gives up: every task is then told. 5 in 10 s. */
 	unsigned restart_limit;
