@@ -136,7 +136,7 @@ static bool next_of_generator(struct reeve_iterator *it, struct piece *ret)
 	r = it->spec.generator(it->spec.userdata, &input, &size);
 	it->pool->in_source = false;
 	if (r > 0)
-		r = keep_input(c, input, size) < 0 ? -EMSGSIZE : 1;
+		r = keep_input(c, input, size) ?: 1;
 	if (r <= 0) {
 		it->is_at_end = true;
 		it->error = r;
@@ -487,6 +487,7 @@ struct reeve_iterator *reeve_iterator_free(struct reeve_iterator *it)
 		return NULL;
 	pool_ref(pool);
 	(void)engine_cancel(&pool->engine, &it->job);
+	/* Only now: the last item that was cancelled must not release it. */
 	it->is_abandoned = it->n_over != it->next; /* something runs */
 	if (!it->is_abandoned)
 		release(it);

@@ -31,9 +31,8 @@
  *     - seat.kill: that generation's tree is killed. order TERMINATE: all;
  *       order CLOSE: no replacement but in place while something is queued
  *       there; workers leave by orders.closing, and are killed start_timeout
- *       later.
- *       FATAL: no more starts; who
- *       lives, lives on, until the order comes.
+ *       later. FATAL: no more starts; who lives, lives on, until the order
+ *       comes.
  *   Both ring eventfds: keeper_fd is read by the keeper, owner_fd by the owner.
  * Safety
  *   Runs in its own process only, forked while stdio is flushed (a worker
