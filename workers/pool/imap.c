@@ -110,6 +110,8 @@ static bool next_of_array(struct reeve_iterator *it, uint32_t max_items,
 static int keep_input(struct cell *c, const void *input, size_t size)
 {
 	c->input = c->small_input;
+	if (size > 0 && !input)
+		return -EINVAL;
 	if (size > REEVE_PAYLOAD_MAX)
 		return -EMSGSIZE;
 	if (size > sizeof(c->small_input)) {

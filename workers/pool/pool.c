@@ -44,8 +44,12 @@ int pool_enter(struct reeve_pool *pool)
 
 	if (!pool->fork_mark[0])
 		return -ECHILD;
-	if (pool->is_threaded)
-		return -pthread_mutex_lock(&pool->lock); /* 0 or EDEADLK */
+	if (pool->is_threaded) {
+		int r = -pthread_mutex_lock(&pool->lock); /* 0 or EDEADLK */
+
+		pool->depth += r == 0;
+		return r;
+	}
 	if (pool->in_source && atomic_load(&pool->inside) == self)
 		return -EDEADLK;
 	if (!atomic_compare_exchange_strong(&pool->inside, &nobody, self) &&
@@ -176,7 +180,7 @@ static void make_lock(struct reeve_pool *pool)
 	(void)pthread_condattr_destroy(&attr);
 }
 
-static void destroy(struct reeve_pool *pool)
+static void free_memory(struct reeve_pool *pool)
 {
 	struct reeve_result *r;
 
@@ -186,11 +190,16 @@ static void destroy(struct reeve_pool *pool)
 	}
 	if (pool->fork_mark)
 		(void)munmap(pool->fork_mark, MARK_SIZE);
-	pthread_cond_destroy(&pool->changed);
-	pthread_mutex_destroy(&pool->lock);
 	free(pool->init_argument);
 	free(pool->name);
 	free(pool);
+}
+
+static void destroy(struct reeve_pool *pool)
+{
+	pthread_cond_destroy(&pool->changed);
+	pthread_mutex_destroy(&pool->lock);
+	free_memory(pool);
 }
 
 static uint32_t piece_limit(const struct reeve_pool_spec *s)
@@ -318,7 +327,7 @@ static void end_keeper(struct reeve_pool *pool)
 	seats_keeper_died(pool);
 }
 
-static void terminate(struct reeve_pool *pool)
+void pool_terminate(struct reeve_pool *pool)
 {
 	static const struct reeve_outcome cancelled = {
 		.kind = REEVE_CANCELLED,
@@ -338,15 +347,24 @@ static void terminate(struct reeve_pool *pool)
 	pthread_cond_broadcast(&pool->changed);
 }
 
+/* The last callbacks, also the one that another thread is in. */
+static void finish_callbacks(struct reeve_pool *pool)
+{
+	if (pool_is_in_callback(pool))
+		return;
+	while (pool->is_threaded && pool->in_callback)
+		(void)pthread_cond_wait(&pool->changed, &pool->lock);
+	pool_call_back(pool);
+}
+
 int reeve_pool_terminate(struct reeve_pool *pool)
 {
 	int r = pool_enter(pool);
 
 	if (r < 0)
 		return r;
-	terminate(pool);
-	if (!pool->in_callback)
-		pool_call_back(pool);
+	pool_terminate(pool);
+	finish_callbacks(pool);
 	pool_leave(pool);
 	return 0;
 }
@@ -374,8 +392,8 @@ struct reeve_pool *pool_ref(struct reeve_pool *pool)
 
 static void take_apart(struct reeve_pool *pool)
 {
-	terminate(pool);
-	pool_call_back(pool);
+	pool_terminate(pool);
+	finish_callbacks(pool);
 	service_stop(pool);
 	pool_call_back(pool);
 	seats_free(pool);
@@ -384,9 +402,11 @@ static void take_apart(struct reeve_pool *pool)
 
 static void go_out(struct reeve_pool *pool)
 {
+	bool is_empty = --pool->depth == 0;
+
 	if (pool->is_threaded)
 		pthread_mutex_unlock(&pool->lock);
-	else if (--pool->depth == 0)
+	else if (is_empty)
 		atomic_store(&pool->inside, 0);
 }
 
@@ -400,10 +420,10 @@ static void drop(struct reeve_pool *pool)
 		destroy(pool);
 }
 
-/* A callback has freed it, and is the outermost call's no longer. */
+/* A callback has freed it, and the last call that was under way returns. */
 static bool has_to_be_freed(const struct reeve_pool *pool)
 {
-	return pool->is_freed && !pool->is_threaded && pool->depth == 1;
+	return pool->is_freed && !pool->in_callback && pool->depth == 1;
 }
 
 void pool_leave(struct reeve_pool *pool)
@@ -427,15 +447,15 @@ void pool_leave_unref(struct reeve_pool *pool)
 	drop(pool);
 }
 
-/* In a forked child: what the parent's pool is made of is not ours. */
+/* In a forked child: what the parent's pool is made of is not ours; its threads
+ * stand as they stood, and would be waited for if the condition were destroyed.
+ * What results point to stays, so that they can still be asked, in vain. */
 static void forget(struct reeve_pool *pool)
 {
 	seats_forget(pool);
 	engine_done(&pool->engine);
-	free(pool->init_argument);
-	free(pool->name);
-	(void)munmap(pool->fork_mark, MARK_SIZE);
-	free(pool);
+	if (--pool->refs == 0)
+		free_memory(pool);
 }
 
 struct reeve_pool *reeve_pool_free(struct reeve_pool *pool)
@@ -449,8 +469,12 @@ struct reeve_pool *reeve_pool_free(struct reeve_pool *pool)
 		forget(pool);
 		return NULL;
 	}
+	if (r == -EDEADLK) { /* a generator, inside a call */
+		pool->is_freed = true;
+		return NULL;
+	}
 	reeve_assert(r == 0); /* -EBUSY: freed while a thread is in it */
-	if (pool_may_wait(pool) < 0) { /* in one of its callbacks */
+	if (pool_is_in_callback(pool)) {
 		pool->is_freed = true;
 		pool_leave(pool);
 		return NULL;

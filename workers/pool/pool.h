@@ -83,8 +83,9 @@ struct reeve_pool {
 	/* who is inside */
 	unsigned char *fork_mark;  /* 0 in a forked child */
 	_Atomic(uintptr_t) inside; /* CALLER: the thread that is */
-	unsigned depth;
+	unsigned depth;		   /* calls under way; THREAD: of all threads */
 	bool in_callback, is_freed;
+	pthread_t callback_thread;
 	bool in_source; /* a generator or on_unseen runs, inside */
 	bool is_threaded, is_stopping;
 	bool is_dormant;      /* the thread sleeps without a time */
@@ -105,6 +106,9 @@ int pool_admits(const struct reeve_pool *pool);
 struct reeve_pool *pool_ref(struct reeve_pool *pool);
 /* Leaves, and gives a reference back; the last one frees the memory. */
 void pool_leave_unref(struct reeve_pool *pool);
+
+/* Ends everything, now. Inside the pool. */
+void pool_terminate(struct reeve_pool *pool);
 
 /* The number by which slots name fn, or -EINVAL: not in the table. */
 int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
@@ -129,6 +133,9 @@ size_t pool_work(struct reeve_pool *pool);
 
 /* Calls what waits to be called. */
 void pool_call_back(struct reeve_pool *pool);
+
+/* Is this thread in a callback? */
+bool pool_is_in_callback(const struct reeve_pool *pool);
 
 int service_start(struct reeve_pool *pool);
 void service_stop(struct reeve_pool *pool);

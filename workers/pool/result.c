@@ -70,6 +70,7 @@ struct reeve_result *result_new(struct reeve_pool *pool)
 static void report_unseen(struct reeve_result *r)
 {
 	struct reeve_pool *pool = r->pool;
+	bool in_source = pool->in_source; /* a generator's unref */
 	struct reeve_outcome outcome;
 
 	if (r->is_seen || r->kind == REEVE_DONE || r->kind == REEVE_CANCELLED ||
@@ -81,7 +82,7 @@ static void report_unseen(struct reeve_result *r)
 	reeve_result_outcome(r, &outcome);
 	pool->in_source = true;
 	pool->spec.on_unseen(&outcome, pool->spec.userdata);
-	pool->in_source = false;
+	pool->in_source = in_source;
 }
 
 static void result_free(struct reeve_result *r)
@@ -113,18 +114,23 @@ void result_release(struct reeve_result *r)
 
 struct reeve_result *reeve_result_ref(struct reeve_result *r)
 {
-	if (pool_enter(r->pool) == 0) {
+	int error = pool_enter(r->pool);
+
+	if (error == 0 || error == -EDEADLK) /* in a generator: inside */
 		r->refs++;
+	if (error == 0)
 		pool_leave(r->pool);
-	}
 	return r;
 }
 
 struct reeve_result *reeve_result_unref(struct reeve_result *r)
 {
 	struct reeve_pool *pool = r ? r->pool : NULL;
+	int error = r ? pool_enter(pool) : -EINVAL;
 
-	if (!r || pool_enter(pool) < 0)
+	if (error == -EDEADLK) /* in a generator: inside */
+		result_release(r);
+	if (error < 0)
 		return NULL;
 	pool_ref(pool);
 	result_release(r);

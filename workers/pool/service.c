@@ -87,7 +87,7 @@ void pool_call_back(struct reeve_pool *pool)
 {
 	struct reeve_result *r;
 
-	if (pool->in_callback)
+	if (pool->in_callback || TAILQ_EMPTY(&pool->finished))
 		return;
 	while ((r = TAILQ_FIRST(&pool->finished))) {
 		void (*f)(struct reeve_result *, void *) =
@@ -95,6 +95,7 @@ void pool_call_back(struct reeve_pool *pool)
 
 		TAILQ_REMOVE(&pool->finished, r, entry);
 		pool->in_callback = true;
+		pool->callback_thread = pthread_self();
 		if (pool->is_threaded)
 			pthread_mutex_unlock(&pool->lock);
 		if (f)
@@ -104,6 +105,14 @@ void pool_call_back(struct reeve_pool *pool)
 		pool->in_callback = false;
 		result_release(r);
 	}
+	if (pool->is_threaded) /* somebody may want it freed */
+		(void)pthread_cond_broadcast(&pool->changed);
+}
+
+bool pool_is_in_callback(const struct reeve_pool *pool)
+{
+	return pool->in_callback &&
+	       pthread_equal(pool->callback_thread, pthread_self());
 }
 
 /* ---- sleeping -------------------------------------------------------------------- */
@@ -182,11 +191,10 @@ static void wait_a_round(struct reeve_pool *pool, uint64_t end)
 
 int pool_may_wait(const struct reeve_pool *pool)
 {
-	bool is_inside = pool->is_threaded
-				 ? pthread_equal(pthread_self(), pool->thread)
-				 : pool->in_callback;
+	bool is_service = pool->is_threaded &&
+			  pthread_equal(pthread_self(), pool->thread);
 
-	return is_inside ? -EDEADLK : 0;
+	return is_service || pool_is_in_callback(pool) ? -EDEADLK : 0;
 }
 
 static int wait_for_thread(struct reeve_pool *pool, pool_condition *is_over,
@@ -316,7 +324,11 @@ static void *serve(void *arg)
 		sleep_in_thread(pool);
 		check_now_and_then(pool, clock_monotonic_usec());
 	}
-	if (pool->is_freed) { /* by one of our callbacks: nobody joins us */
+	if (pool->is_freed && pool->depth > 0) {
+		/* Who waits in it is told; the last one to go frees. */
+		pool_terminate(pool);
+		pool_call_back(pool);
+	} else if (pool->is_freed) { /* by our callback: nobody joins us */
 		(void)pthread_detach(pthread_self());
 		pool->is_threaded = pool->is_freed = false;
 		pthread_mutex_unlock(&pool->lock);

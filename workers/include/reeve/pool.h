@@ -22,7 +22,9 @@
  *   one returns -EBUSY. A THREAD pool is for all threads. In a child that the
  *   caller has forked every call returns -ECHILD, and touches nothing; _free
  *   there only releases memory. Nothing here is async-signal-safe. In a callback
- *   of a pool, calls that wait on this pool return -EDEADLK.
+ *   of a pool, calls that wait on this pool return -EDEADLK; in a generator and
+ *   in on_unseen, which run in the middle of the pool's work, all do, but for
+ *   reeve_result_ref(), reeve_result_unref() and reeve_pool_free().
  *   Sizes: an input or output is 0 to REEVE_PAYLOAD_MAX bytes.
  */
 #ifndef REEVE_POOL_H
@@ -204,7 +206,7 @@ REEVE_PUBLIC int reeve_pool_join(struct reeve_pool *pool,
 
 /* Terminates what is not ended, and frees. Results and iterators stay valid and
  * are told CANCELLED. NULL is nothing. In a callback of this pool: freed when the
- * callback has returned. Returns NULL. */
+ * call that it was called in has returned. Returns NULL. */
 REEVE_PUBLIC struct reeve_pool *reeve_pool_free(struct reeve_pool *pool);
 
 /* An fd, the pool's, that is readable when reeve_pool_dispatch() has something to
