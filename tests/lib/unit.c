@@ -289,6 +289,15 @@ void unit_opt_out(unsigned checks)
 	unit.opted_out |= checks;
 }
 
+bool unit_lacks_root(const char *what)
+{
+	bool lacks = geteuid() != 0;
+
+	if (lacks)
+		(void)printf("SKIP: %s: needs root\n", what);
+	return lacks;
+}
+
 void unit_count(unsigned long n, const char *what)
 {
 	(void)printf("COUNT %lu %s\n", n, what);

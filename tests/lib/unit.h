@@ -32,6 +32,7 @@
 #pragma once
 
 #include <check.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "workers/base/pure/macro.h"
@@ -75,6 +76,9 @@ enum unit_check {
 
 /* The test that is running is not checked for these (or'ed) when it ends. */
 void unit_opt_out(unsigned checks);
+
+/* True, and said as SKIP, when we are not root: what cannot be tested then. */
+bool unit_lacks_root(const char *what);
 
 /* What the test has done so far, told for the sums of tests/run: so many more
  * of these (one word, "kills"). */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "conf/load.h"
@@ -18,7 +19,11 @@ struct conf_rig {
 	struct conf_report report;
 };
 
-/* alice (1001, in groups 1001 and 2000) and bob (1002); staff is 2000. */
+/* alice and bob, both in staff: numbers that nobody has who runs the tests. */
+#define RIG_ALICE 70001
+#define RIG_BOB	  70002
+#define RIG_STAFF 72000
+
 static inline int rig_group(void *userdata, const char *group, gid_t *ret_gid)
 {
 	int *n_calls = userdata;
@@ -27,21 +32,23 @@ static inline int rig_group(void *userdata, const char *group, gid_t *ret_gid)
 		++*n_calls;
 	if (strcmp(group, "staff") != 0)
 		return -ENOTDIR;
-	*ret_gid = 2000;
+	*ret_gid = RIG_STAFF;
 	return 0;
 }
 
 static inline int rig_identity(void *userdata, const char *user,
 			       const char *group, struct identity *ret_identity)
 {
-	struct identity id = { .is_set = true, .uid = 1001, .gid = 1001 };
+	struct identity id = { .is_set = true,
+			       .uid = RIG_ALICE,
+			       .gid = RIG_ALICE };
 	int *n_calls = userdata;
 	int r;
 
 	if (n_calls)
 		++*n_calls;
 	if (strcmp(user, "bob") == 0)
-		id.uid = id.gid = 1002;
+		id.uid = id.gid = RIG_BOB;
 	else if (strcmp(user, "alice") != 0)
 		return strcmp(user, "broken") == 0 ? -EIO : -ENOENT;
 	if (group) {
@@ -52,7 +59,7 @@ static inline int rig_identity(void *userdata, const char *user,
 	id.groups = calloc(2, sizeof(*id.groups));
 	ck_assert_ptr_nonnull(id.groups);
 	id.groups[0] = id.gid;
-	id.groups[1] = 2000;
+	id.groups[1] = RIG_STAFF;
 	id.n_groups = 2;
 	id.name = strdup(user);
 	id.home = strdup("/home/of");
@@ -159,6 +166,23 @@ static inline void rig_assert_warning(const struct conf_rig *rig, int line,
 		rig_show(rig);
 	ck_assert_int_eq(rig->r, 0);
 	ck_assert_uint_eq(rig->report.n_warnings, 1);
+}
+
+/* Loaded without a word to root. Anybody else is told of each worker that is
+ * to run as another user; n_others are. */
+static inline void rig_assert_clean_to_root(const struct conf_rig *rig,
+					    size_t n_others)
+{
+	size_t n = geteuid() == 0 ? 0 : n_others;
+
+	if (n > 0)
+		rig_assert_message(rig, false, -1,
+				   "works only when reeved runs as root");
+	if (rig->r != 0 || rig->report.n_messages != n)
+		rig_show(rig);
+	ck_assert_int_eq(rig->r, 0);
+	ck_assert_uint_eq(rig->report.n_errors, 0);
+	ck_assert_uint_eq(rig->report.n_warnings, n);
 }
 
 static inline const struct worker_settings *rig_worker(const struct conf_rig *r,

@@ -30,6 +30,23 @@
 #define OUTPUT_MAX    65536
 #define NOBODY	      65534
 
+/* Becomes an ordinary user, if we are none yet. For children of a test. */
+_unused_ static void become_ordinary(void)
+{
+	if (geteuid() == 0 && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+		_exit(99);
+}
+
+/* Whom a child of ours may become: nobody, or, when we are not root, only what
+ * we are. */
+_unused_ static struct spawn_credentials ordinary_credentials(void)
+{
+	bool is_root = geteuid() == 0;
+
+	return (struct spawn_credentials){ .uid = is_root ? NOBODY : getuid(),
+					   .gid = is_root ? NOBODY : getgid() };
+}
+
 /* True when fd becomes readable in time. */
 _unused_ static bool is_readable(int fd)
 {

@@ -31,17 +31,24 @@ static char *const base[] = {
 	NULL,
 };
 
-static struct settings_instance build(const struct conf_rig *rig,
-				      const char *worker, uint32_t number)
+static struct settings_instance build_any(const struct conf_rig *rig,
+					  const char *worker, uint32_t number)
 {
 	struct settings_instance instance;
 
-	rig_assert_clean(rig);
 	ck_assert_int_eq(
 		settings_instance_build(rig->s, rig_worker(rig, worker), number,
 					"/log", base, &instance),
 		0);
 	return instance;
+}
+
+/* The same, of a file that is loaded without a word. */
+static struct settings_instance build(const struct conf_rig *rig,
+				      const char *worker, uint32_t number)
+{
+	rig_assert_clean(rig);
+	return build_any(rig, worker, number);
 }
 
 /* The value of key, "-" when it is not there; more than once is an error. */
@@ -225,18 +232,19 @@ START_TEST(test_user)
 				       "[worker:b]\ncommand=x\nuser=alice\n"
 				       "environment=HOME=/h,USER=u\n"
 				       "[worker:c]\ncommand=x\ngroup=staff\n");
-	struct settings_instance instance = build(&rig, "a", 0);
+	struct settings_instance instance = build_any(&rig, "a", 0);
 
+	rig_assert_clean_to_root(&rig, 3);
 	ck_assert_str_eq(value_of(&instance, "HOME"), "/home/of");
 	ck_assert_str_eq(value_of(&instance, "USER"), "alice");
 	ck_assert_str_eq(value_of(&instance, "LOGNAME"), "alice");
 	settings_instance_done(&instance);
-	instance = build(&rig, "b", 0);
+	instance = build_any(&rig, "b", 0);
 	ck_assert_str_eq(value_of(&instance, "HOME"), "/h");
 	ck_assert_str_eq(value_of(&instance, "USER"), "u");
 	ck_assert_str_eq(value_of(&instance, "LOGNAME"), "alice");
 	settings_instance_done(&instance);
-	instance = build(&rig, "c", 0);
+	instance = build_any(&rig, "c", 0);
 	ck_assert_str_eq(value_of(&instance, "HOME"), "/root");
 	settings_instance_done(&instance);
 	rig_done(&rig);

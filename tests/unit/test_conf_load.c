@@ -95,7 +95,7 @@ START_TEST(test_values)
 				       "restart_limit = 5/10\n");
 	const struct worker_settings *w = rig_worker(&rig, "web");
 
-	rig_assert_clean(&rig);
+	rig_assert_clean_to_root(&rig, 1);
 	ck_assert_uint_eq(w->stop.n_rungs, 4);
 	ck_assert_int_eq(w->stop.rungs[1].signo, SIGINT);
 	ck_assert_uint_eq(w->stop.rungs[1].wait_usec, 5 * USEC_PER_SEC);
@@ -108,8 +108,8 @@ START_TEST(test_values)
 	ck_assert_uint_eq(w->exitcodes.signals[1], 1); /* 64 */
 	ck_assert_uint_eq(w->start_timeout_usec, 90 * USEC_PER_SEC);
 	ck_assert(w->identity.is_set);
-	ck_assert_int_eq((int)w->identity.uid, 1001);
-	ck_assert_int_eq((int)w->identity.gid, 2000);
+	ck_assert_int_eq((int)w->identity.uid, RIG_ALICE);
+	ck_assert_int_eq((int)w->identity.gid, RIG_STAFF);
 	ck_assert_uint_eq(w->identity.n_groups, 2);
 	ck_assert_str_eq(w->identity.name, "alice");
 	ck_assert_int_eq(w->umask, 0);
@@ -307,11 +307,11 @@ START_TEST(test_resolver_is_asked_once)
 
 	counting.userdata = &n_calls;
 	rig = rig_load_bytes(text, sizeof(text) - 1, &options);
-	rig_assert_clean(&rig);
+	rig_assert_clean_to_root(&rig, 5);
 	ck_assert_int_eq(n_calls, 3);
-	ck_assert_int_eq((int)rig_worker(&rig, "b")->identity.uid, 1001);
-	ck_assert_int_eq((int)rig_worker(&rig, "c")->identity.gid, 2000);
-	ck_assert_int_eq((int)rig_worker(&rig, "e")->identity.gid, 2000);
+	ck_assert_int_eq((int)rig_worker(&rig, "b")->identity.uid, RIG_ALICE);
+	ck_assert_int_eq((int)rig_worker(&rig, "c")->identity.gid, RIG_STAFF);
+	ck_assert_int_eq((int)rig_worker(&rig, "e")->identity.gid, RIG_STAFF);
 	ck_assert_uint_eq(rig_worker(&rig, "e")->identity.uid, geteuid());
 	ck_assert_uint_eq(rig_worker(&rig, "e")->identity.n_groups, 1);
 	rig_done(&rig);
@@ -442,7 +442,7 @@ START_TEST(test_paths_of_reeve)
 	rig = rig_load("[reeve]\nlogfile=none\ncontrol_group=staff\n");
 	rig_assert_clean(&rig);
 	ck_assert_str_eq(rig.s->daemon.logfile, "/dev/null");
-	ck_assert_uint_eq(rig.s->daemon.control_gid, 2000);
+	ck_assert_uint_eq(rig.s->daemon.control_gid, RIG_STAFF);
 	rig_done(&rig);
 }
 END_TEST
@@ -464,36 +464,65 @@ START_TEST(test_relative_directory)
 }
 END_TEST
 
+/* Whoever we are now is alice. */
+static int find_myself(_unused_ void *userdata, const char *user,
+		       const char *group, struct identity *ret_identity)
+{
+	int r = rig_identity(NULL, user, group, ret_identity);
+
+	if (r == 0 && strcmp(user, "alice") == 0) {
+		ret_identity->uid = geteuid();
+		if (!group)
+			ret_identity->gid = getegid();
+	}
+	return r;
+}
+
+static struct conf_rig load_as_alice(const char *text)
+{
+	const struct conf_resolver resolver = { .identity = find_myself,
+						.group = rig_group };
+	const struct conf_options options = { .resolver = &resolver };
+
+	return rig_load_bytes(text, strlen(text), &options);
+}
+
+static const char *const for_others[] = {
+	"[worker:a]\ncommand=x\nuser=bob\n",
+	"[worker:a]\ncommand=x\nuser=alice\ngroup=staff\n",
+	"[worker:a]\ncommand=x\ngroup=staff\n",
+};
+
 /* Who is not root can run as nobody else: oneself is fine, others are worth a
  * warning, as the file may be meant for root. */
 START_TEST(test_not_root)
 {
+	bool is_root = geteuid() == 0;
 	struct conf_rig rig;
 
-	if (geteuid() != 0)
-		return; /* cannot become alice */
-	ck_assert_int_eq(setegid(1001), 0);
-	ck_assert_int_eq(seteuid(1001), 0);
-	rig = rig_load("[worker:a]\ncommand=x\nuser=alice\n");
+	if (is_root) {
+		ck_assert_int_eq(setegid(RIG_ALICE), 0);
+		ck_assert_int_eq(seteuid(RIG_ALICE), 0);
+	}
+	rig = load_as_alice("[worker:a]\ncommand=x\nuser=alice\n");
 	rig_assert_clean(&rig);
 	ck_assert(!rig_worker(&rig, "a")->identity.is_set);
 	ck_assert_str_eq(rig_worker(&rig, "a")->identity.name, "alice");
 	rig_done(&rig);
-	rig = rig_load("[worker:a]\ncommand=x\nuser=bob\n");
-	rig_assert_warning(&rig, 3, "works only when reeved runs as root");
-	ck_assert(rig_worker(&rig, "a")->identity.is_set);
-	rig_done(&rig);
-	rig = rig_load("[worker:a]\ncommand=x\nuser=alice\ngroup=staff\n");
-	rig_assert_warning(&rig, 3, "works only when reeved runs as root");
-	rig_done(&rig);
-	rig = rig_load("[worker:a]\ncommand=x\ngroup=staff\n");
-	rig_assert_warning(&rig, 3, "works only when reeved runs as root");
-	rig_done(&rig);
-	rig = rig_load("[supervisord]\nuser=alice\n");
+	for (size_t i = 0; i < ARRAY_SIZE(for_others); i++) {
+		rig = load_as_alice(for_others[i]);
+		rig_assert_warning(&rig, 3,
+				   "works only when reeved runs as root");
+		ck_assert(rig_worker(&rig, "a")->identity.is_set);
+		rig_done(&rig);
+	}
+	rig = load_as_alice("[supervisord]\nuser=alice\n");
 	rig_assert_clean(&rig);
 	rig_done(&rig);
-	ck_assert_int_eq(seteuid(0), 0);
-	ck_assert_int_eq(setegid(0), 0);
+	if (is_root) {
+		ck_assert_int_eq(seteuid(0), 0);
+		ck_assert_int_eq(setegid(0), 0);
+	}
 }
 END_TEST
 

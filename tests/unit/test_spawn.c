@@ -451,8 +451,8 @@ static void spawn_without_processes(_unused_ void *arg)
 	struct spawn_child child;
 	int n = fd_count_open();
 
-	if (setresuid(NOBODY, NOBODY, NOBODY) < 0 ||
-	    setrlimit(RLIMIT_NPROC, &none) < 0)
+	become_ordinary();
+	if (setrlimit(RLIMIT_NPROC, &none) < 0)
 		_exit(1);
 	if (spawn_start(&spec, &child) != -EAGAIN)
 		_exit(2);

@@ -154,6 +154,9 @@ END_TEST
 
 START_TEST(test_credentials)
 {
+	if (unit_lacks_root("the credentials of another user"))
+		return;
+
 	const gid_t groups[] = { 7, 65533 };
 	const struct spawn_credentials c = {
 		.uid = NOBODY, .gid = 12345, .groups = groups, .n_groups = 2
@@ -179,6 +182,9 @@ END_TEST
 
 START_TEST(test_no_groups_are_none)
 {
+	if (unit_lacks_root("a user without groups"))
+		return;
+
 	const struct spawn_credentials c = { .uid = NOBODY, .gid = NOBODY };
 	struct spawn_spec spec = { SPAWN_SPEC, .credentials = &c };
 	const gid_t mine[] = { 0, 4, 27 };
@@ -195,21 +201,24 @@ END_TEST
 /* An ordinary user may name itself, and only itself. */
 static void spawn_as_oneself(_unused_ void *arg)
 {
-	struct spawn_credentials c = { .uid = NOBODY, .gid = NOBODY };
+	struct spawn_credentials c = ordinary_credentials();
 	struct spawn_spec spec = { SPAWN_SPEC, .argv = cat_status,
 				   .credentials = &c };
 	struct spawn_failure failure;
 	struct spawn_child child;
-	char *output;
+	char *output, uids[64];
 	int code;
 
-	if (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+	if (geteuid() == 0 && setgroups(0, NULL) < 0)
 		_exit(1);
+	become_ordinary();
+	(void)snprintf(uids, sizeof(uids), "Uid:\t%1$u\t%1$u\t%1$u\t%1$u",
+		       (unsigned)c.uid);
 	output = run_for_output(spec, &code);
-	if (code != 0 || !strstr(output, "Uid:\t65534\t65534\t65534\t65534"))
+	if (code != 0 || !strstr(output, uids))
 		_exit(2);
 	free(output);
-	c.uid = 1;
+	c.uid++;
 	if (spawn_start(&spec, &child) < 0 ||
 	    take_report(&child, &failure) != 1 || take_exit(&child) != 127)
 		_exit(3);
@@ -226,11 +235,19 @@ START_TEST(test_ordinary_user_stays_itself)
 }
 END_TEST
 
-static int check_function(_unused_ void *arg)
+/* What it is to be, and whether root made it so: others keep their groups. */
+struct expected {
+	struct spawn_credentials credentials;
+	bool by_root;
+};
+
+static int check_function(void *arg)
 {
+	const struct expected *e = arg;
 	struct stat st;
 
-	if (getuid() != NOBODY || getgid() != NOBODY || getgroups(0, NULL) != 0)
+	if (getuid() != e->credentials.uid || getgid() != e->credentials.gid ||
+	    (e->by_root && getgroups(0, NULL) != 0))
 		return 1;
 	if (getpriority(PRIO_PROCESS, 0) != 3 || getsid(0) != getpid())
 		return 2;
@@ -241,13 +258,14 @@ static int check_function(_unused_ void *arg)
 
 START_TEST(test_functions_find_the_same)
 {
-	const struct spawn_credentials c = { .uid = NOBODY, .gid = NOBODY };
+	struct expected e = { ordinary_credentials(), geteuid() == 0 };
 	const int nice = 3;
 	struct spawn_spec spec = {
 		.umask = 027,
 		.cgroup_fd = -1,
 		.function = check_function,
-		.credentials = &c,
+		.arg = &e,
+		.credentials = &e.credentials,
 		.nice = &nice,
 		.new_session = true,
 		.no_new_privs = true,

@@ -188,8 +188,7 @@ struct orphan_case {
  * be killed. */
 static void start_and_wait(const struct orphan_case *c)
 {
-	const struct spawn_credentials nobody = { .uid = NOBODY,
-						  .gid = NOBODY };
+	const struct spawn_credentials ordinary = ordinary_credentials();
 	struct spawn_spec spec = { SPAWN_SPEC, .parent_death_signal = SIGKILL,
 				   .new_session = true };
 	struct spawn_failure failure;
@@ -199,7 +198,7 @@ static void start_and_wait(const struct orphan_case *c)
 		spec.function = pause_forever;
 	else
 		spec.argv = shell("exec sleep 1000");
-	spec.credentials = c->has_credentials ? &nobody : NULL;
+	spec.credentials = c->has_credentials ? &ordinary : NULL;
 	if (spawn_start(&spec, &child) < 0 ||
 	    take_report(&child, &failure) != 0)
 		_exit(1);
