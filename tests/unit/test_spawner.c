@@ -11,12 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/lib/unit.h"
 #include "workers/base/sys/fd.h"
+
+#define NOBODY 65534
 
 static struct spawner spawner;
 
@@ -117,7 +121,7 @@ START_TEST(test_credentials)
 	char *out;
 
 	if (getuid() != 0) {
-		puts("SKIP: not root");
+		puts("SKIP: the credentials of another user need root");
 		return;
 	}
 	ck_assert_int_eq(spawner_open(&spawner), 0);
@@ -314,8 +318,72 @@ START_TEST(test_switched_off)
 }
 END_TEST
 
+/* Leaves n fds on their way through a socket. Returns how many were refused. */
+static int flood(int fd, int n)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { WORD("x"), 1 };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &control,
+			    .msg_controllen = sizeof(control) };
+
+	control.align = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET,
+					  SCM_RIGHTS };
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	while (n > 0 && sendmsg(fd, &m, MSG_DONTWAIT) == 1)
+		n--;
+	return n;
+}
+
+/* In a child: with so many fds on their way that the spawner may send none, and
+ * then neither may we, a process is started as ever. */
+static void spawn_in_a_flood(_unused_ void *arg)
+{
+	const struct spawn_spec spec = { SPAWN_SPEC, .argv = SHELL("exit 3") };
+	const struct rlimit few = { 64, 64 };
+	struct spawn_child child;
+	int ends[2], code = 0;
+	bool core;
+
+	if (getuid() == 0 && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+		_exit(90);
+	if (spawner_open(&spawner) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		_exit(91);
+	if (prlimit(spawner.pid, RLIMIT_NOFILE, &few, NULL) < 0 ||
+	    flood(ends[0], 100) > 0)
+		_exit(92);
+	for (int i = 0; i < 2; i++) {
+		int r = spawner_spawn(&spawner, &spec, &child);
+
+		if (r < 0)
+			_exit(-r);
+		if (!poll(&(struct pollfd){ child.pidfd, POLLIN, 0 }, 1, 10000))
+			_exit(93);
+		if (spawn_wait(child.pidfd, false, &code, &core, NULL) != 1 ||
+		    code != 3)
+			_exit(94);
+		fd_close(child.pidfd);
+		fd_close(child.report_fd);
+		(void)setrlimit(RLIMIT_NOFILE, &few);
+	}
+	fd_close(ends[0]);
+	fd_close(ends[1]);
+	spawner_close(&spawner);
+}
+
+START_TEST(test_too_many_fds_on_their_way)
+{
+	ck_assert_int_eq(unit_fork(spawn_in_a_flood, NULL, NULL), 0);
+}
+END_TEST
+
 UNIT_MAIN("spawner", test_it_is_our_child, test_whole_spec, test_credentials,
 	  test_failures_are_told, test_report_ends_with_the_process,
 	  test_large_environments, test_killed_spawner_is_replaced,
 	  test_silent_spawner_is_replaced, test_children_outlive_the_spawner,
-	  test_switched_off)
+	  test_switched_off, test_too_many_fds_on_their_way)

@@ -3,8 +3,14 @@
  * One request is one SEQPACKET message: struct request, then the groups, then
  * the strings (argv, envp, search path, directory), each with its NUL; its fds
  * are the report pipe, the cgroup if there is one, and those to be placed. The
- * answer is struct answer, with the pidfd. Both sides are the same program, so
- * the spawner believes what it reads; lengths are asserted all the same.
+ * answer is struct answer. Both sides are the same program, so the spawner
+ * believes what it reads; lengths are asserted all the same.
+ *
+ * The answer brings no pidfd. A message with fds can be refused, with
+ * ETOOMANYREFS, when processes of the same user have many fds on their way
+ * through sockets, whoever's they are: a request that is refused is carried out
+ * by the caller itself, but what was started must be told. The caller opens the
+ * pidfd; until it reaps its child, the pid is nobody else's.
  */
 #include "workers/base/sys/spawner.h"
 
@@ -17,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -243,9 +250,8 @@ static void serve(pid_t owner, char *message, size_t len, int *fds,
 	answer.pid = child.pid;
 	for (size_t i = 0; i < n_fds; i++)
 		fd_close(fds[i]);
-	(void)send_with_fds(SPAWNER_FD, &answer, sizeof(answer), &child.pidfd,
-			    answer.error == 0 ? 1 : 0);
 	fd_close(child.pidfd);
+	(void)send_with_fds(SPAWNER_FD, &answer, sizeof(answer), NULL, 0);
 }
 
 static int run_spawner(void *arg _unused_)
@@ -430,19 +436,21 @@ static ssize_t pack(struct spawner *s, const struct spawn_spec *spec)
 static int await_answer(struct spawner *s, struct spawn_child *ret_child)
 {
 	struct answer answer;
-	int fds[FDS_MAX];
-	size_t n_fds;
 	ssize_t n;
+	int pidfd;
 
-	n = receive_with_fds(s->fd, &answer, sizeof(answer), fds, &n_fds);
+	do
+		n = recv(s->fd, &answer, sizeof(answer), 0);
+	while (n < 0 && errno == EINTR);
 	if (n != (ssize_t)sizeof(answer))
 		return -ECONNRESET;
 	if (answer.error < 0)
 		return answer.error;
-	if (n_fds != 1) /* no room in our table for its pidfd */
+	pidfd = pidfd_open(answer.pid, 0);
+	if (pidfd < 0) /* no room in our table */
 		return -ECONNRESET;
 	ret_child->pid = answer.pid;
-	ret_child->pidfd = fds[0];
+	ret_child->pidfd = pidfd;
 	return 0;
 }
 
