@@ -58,9 +58,9 @@ static long status_number(pid_t pid, const char *word)
 	return number;
 }
 
-long process_rss_kb(pid_t pid)
+long process_anonymous_kb(pid_t pid)
 {
-	return status_number(pid, "VmRSS:");
+	return status_number(pid, "RssAnon:");
 }
 
 char process_state(pid_t pid)

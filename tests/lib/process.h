@@ -8,7 +8,9 @@
 #include <sys/types.h>
 
 size_t process_count_fds(pid_t pid);
-long process_rss_kb(pid_t pid);
+/* Its memory that is backed by no file, as far as it is present: what it
+ * allocated, and not which parts of its program it has come to. */
+long process_anonymous_kb(pid_t pid);
 
 /* Its state as ps shows it ('T': stopped), or '\0' when it is gone. */
 char process_state(pid_t pid);

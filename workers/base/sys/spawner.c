@@ -244,7 +244,7 @@ static void serve(pid_t owner, char *message, size_t len, int *fds,
 	struct unpacked u;
 	struct answer answer;
 
-	reeve_assert(len > sizeof(*rq));
+	reeve_assert(len > sizeof(*rq) && n_fds > 0);
 	unpack(rq, len, fds, &u);
 	answer.error = spawn_start_sibling(&u.spec, owner, fds[0], &child);
 	answer.pid = child.pid;
