@@ -38,15 +38,14 @@ START_TEST(test_cuts_what_hangs)
 	r.config.task_timeout_usec = TIMEOUT_USEC;
 	rig_start_ready(&r, 1);
 	rig_publish(&r, 0, DO_NOTHING, 0);
+	began = clock_monotonic_usec(); /* or later: who knows when we run */
 	rig_publish(&r, 0, DO_HANG, 0);
 	rig_publish(&r, 0, DO_NOTHING, 0);
-	await(&r, rig_state(&r, 0, 1) == SLOT_RUNNING);
-	began = clock_monotonic_usec();
 	seat = rig_await_end(&r, 0);
 	took = clock_monotonic_usec() - began;
 	ck_assert_uint_eq(seat->cause, CAUSE_TIMEOUT);
 	ck_assert_int_eq(seat->exit_code, -SIGKILL);
-	ck_assert_uint_ge(took + 2000, TIMEOUT_USEC);
+	ck_assert_uint_ge(took, TIMEOUT_USEC);
 	ck_assert_uint_eq(rig_state(&r, 0, 0), SLOT_DONE);
 	ck_assert_uint_eq(rig_state(&r, 0, 1), SLOT_CANCELLING);
 	ck_assert_uint_eq(rig_state(&r, 0, 2), SLOT_QUEUED);

@@ -120,10 +120,8 @@ START_TEST(test_credentials)
 				   .credentials = &nobody };
 	char *out;
 
-	if (getuid() != 0) {
-		puts("SKIP: the credentials of another user need root");
+	if (unit_lacks_root("the credentials of another user"))
 		return;
-	}
 	ck_assert_int_eq(spawner_open(&spawner), 0);
 	ck_assert_int_eq(run(&spec, &out), 0);
 	ck_assert_str_eq(out, "65534\n65534 1 2\n");
