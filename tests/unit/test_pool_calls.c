@@ -299,7 +299,8 @@ START_TEST(test_maxtasksperchild)
 		}
 		reeve_pool_stats(pool, &stats);
 		ck_assert_uint_eq(stats.n_crashed, 0);
-		ck_assert_uint_ge(stats.n_recycled, N / LIMIT - 2);
+		/* those that have just left may not be counted yet */
+		ck_assert_uint_ge(stats.n_recycled, N / LIMIT - 4);
 		end_pool(pool);
 	}
 }
