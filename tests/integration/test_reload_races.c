@@ -460,7 +460,7 @@ START_TEST(test_storm_leaks_nothing)
 	wait_settled(r, WARM_UP + ROUNDS);
 	wait_for_children(daemon, 6 + 1);
 	ck_assert_int_eq(rig_pid(r, "same"), same);
-	ck_assert_uint_eq(process_count_fds(daemon), fds);
+	ck_assert_uint_le(process_count_fds(daemon), fds);
 	ck_assert_int_le(process_anonymous_kb(daemon), kb + 256);
 	ck_assert_int_eq(rig_stop(r), 0);
 }
