@@ -13,7 +13,7 @@ START_TEST(test_main_pid_after_the_leader)
 {
 	struct rig *r = rig_start(
 		RIG_NO_CGROUP,
-		"[worker:a]\ntype = notify\nstopwaitsecs = 2\ncommand = %s "
+		"[worker:a]\ntype = notify\nstopwaitsecs = 1\ncommand = %s "
 		"fork { ignore TERM hold TERM setsid fork { ignore TERM wait } "
 		"notify READY=1 await TERM main wait } wait\n",
 		actor());

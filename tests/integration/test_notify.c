@@ -112,7 +112,7 @@ START_TEST(test_heartbeats_keep_alive)
 				  "pause 50 loop\n",
 				  actor());
 
-	rig_wait_row(r, "a", has_uptime, 3 * USEC_PER_SEC);
+	rig_wait_row(r, "a", has_uptime, 2 * USEC_PER_SEC);
 	ck_assert_uint_eq(rig_row(r, "a").restarts, 0);
 	ck_assert_str_eq(rig_row(r, "a").state, "RUNNING");
 	ck_assert_int_eq(rig_stop(r), 0);

@@ -139,7 +139,7 @@ START_TEST(test_nginx)
 	r = rig_start(flags_of[_i],
 		      "[worker:web]\ncommand = %s -c %s -e stderr\n"
 		      "stopsignal = QUIT\nstopwaitsecs = 60\n"
-		      "restart_delay = 0\n",
+		      "restart_delay = 0\nstartsecs = 0.2\n",
 		      path, write_nginx_conf(ntohs(web.internet.sin_port)));
 	wait_answer(&web, GET, "still here");
 	rig_wait(r, "web", "RUNNING");
