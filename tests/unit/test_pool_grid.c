@@ -120,6 +120,7 @@ static int victim(void *input, size_t size, struct reeve_reply *reply)
 			return do_event((enum event)o.event);
 		sum += in[i];
 	}
+	(void)sum;
 	if (o.moment == RUNNING)
 		return do_event((enum event)o.event);
 	out = reeve_reply_reserve(reply, size);
@@ -251,7 +252,8 @@ static void check_victim(int mode, enum moment moment, int event, size_t size)
 	memcpy(input, &o, sizeof(o));
 	ck_assert_int_eq(
 		reeve_pool_apply_async(pool, square, &x, 8, NULL, &after), 0);
-	r = reeve_pool_apply(pool, victim, input, size, output, &(size_t){ size }, &outcome);
+	r = reeve_pool_apply(pool, victim, input, size, output,
+			     &(size_t){ size }, &outcome);
 	ck_assert_int_eq(r, expected[event].error);
 	ck_assert_int_eq(outcome.kind, expected[event].kind);
 	ck_assert_int_eq(outcome.exit.code, expected[event].code);
