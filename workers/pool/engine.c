@@ -604,4 +604,6 @@ void engine_done(struct engine *e)
 {
 	free(e->redo);
 	e->redo = NULL;
+	e->ports = NULL; /* results and iterators outlive it, and ask still */
+	e->n_ports = 0;
 }

@@ -179,6 +179,7 @@ static void take_turn(struct keeper *k)
 static _Noreturn void leave(struct keeper *k, enum keeper_state state)
 {
 	atomic_store(&k->board->state, state);
+	atomic_fetch_add(&k->board->n_changes, 1);
 	k->has_news = true;
 	tell(k);
 	_exit(0);

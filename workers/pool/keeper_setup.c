@@ -84,23 +84,44 @@ static int find_highest_fd(void)
 	return (int)highest;
 }
 
-static int make_room_for_fds(struct keeper *k)
+static int raise_fds_limit(struct keeper *k, rlim_t wanted)
 {
-	rlim_t wanted = (rlim_t)k->first_fd + 2 * k->n_seats + FDS_OWN;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
-	k->fds_limit = limit;
+	if (!k->is_fds_limit_raised)
+		k->fds_limit = limit;
 	if (limit.rlim_cur >= wanted)
 		return 0;
 	limit.rlim_cur = MIN(wanted, limit.rlim_max);
-	if (limit.rlim_cur < wanted)
-		return -EMFILE;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
 	k->is_fds_limit_raised = true;
-	return 0;
+	return limit.rlim_cur < wanted ? -EMFILE : 0;
+}
+
+/* Of ours above those of the program. */
+static rlim_t count_own_fds(const struct keeper *k)
+{
+	return 2 * k->n_seats + FDS_OWN;
+}
+
+/* The program may have all that it is allowed: before the first one that we
+ * open. Whether it is enough is seen when its highest is known. */
+static int make_room_for_fds(struct keeper *k)
+{
+	struct rlimit limit;
+	int r;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	if (limit.rlim_max - limit.rlim_cur < count_own_fds(k))
+		limit.rlim_cur = limit.rlim_max;
+	else
+		limit.rlim_cur += count_own_fds(k);
+	r = raise_fds_limit(k, limit.rlim_cur);
+	return r == -EMFILE ? 0 : r;
 }
 
 int keeper_hide_fd(const struct keeper *k, int fd)
@@ -142,7 +163,7 @@ static int hide_fds(struct keeper *k)
 	if (r < 0)
 		return r;
 	k->first_fd = r + 1;
-	r = make_room_for_fds(k);
+	r = raise_fds_limit(k, (rlim_t)k->first_fd + count_own_fds(k));
 	if (r == 0)
 		r = hide_bells(k);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(own); i++) {
@@ -268,6 +289,8 @@ int keeper_setup(struct keeper *k, const struct keeper_config *config)
 	r = quiet_signals();
 	if (r == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		r = -errno;
+	if (r == 0)
+		r = make_room_for_fds(k);
 	if (r == 0)
 		r = leave_stdin();
 	if (r == 0)
