@@ -265,7 +265,7 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	pool->refs = 1;
 	pool->bell = 1;
 	pool->keeper_pidfd = pool->keeper_fd = pool->owner_fd = -1;
-	pool->epoll_fd = pool->board_fd = -1;
+	pool->epoll_fd = pool->board_fd = pool->look_fd = -1;
 	TAILQ_INIT(&pool->finished);
 	TAILQ_INIT(&pool->spare);
 	TAILQ_INIT(&pool->engine.queue);

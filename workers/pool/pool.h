@@ -79,6 +79,8 @@ struct reeve_pool {
 	uint32_t bell; /* how many tasks to sleep through */
 	uint64_t last_check_usec;
 	bool has_fd_user;
+	int look_fd; /* a timerfd, for who waits for our fd only */
+	bool is_look_due;
 
 	/* who is inside */
 	unsigned char *fork_mark;  /* 0 in a forked child */
@@ -157,6 +159,9 @@ void seats_ring(const struct reeve_pool *pool);
 
 /* Makes the pool's own fd readable. */
 void seats_wake_self(const struct reeve_pool *pool);
+
+/* A timer among what the pool's fd stands for. Returns 0 or -errno. */
+int seats_open_look(struct reeve_pool *pool);
 
 /* Starts a keeper. Returns 0 or -errno. */
 int seats_start_keeper(struct reeve_pool *pool);

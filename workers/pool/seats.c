@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -400,6 +401,22 @@ int seats_new(struct reeve_pool *pool)
 	return r;
 }
 
+int seats_open_look(struct reeve_pool *pool)
+{
+	int r;
+
+	if (pool->look_fd >= 0)
+		return 0;
+	pool->look_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (pool->look_fd < 0)
+		return -errno;
+	r = watch(pool, pool->look_fd, EPOLLIN | EPOLLET);
+	if (r < 0)
+		pool->look_fd = fd_close(pool->look_fd);
+	return r;
+}
+
 void seats_free(struct reeve_pool *pool)
 {
 	for (unsigned i = 0; i < pool->n_seats && pool->seats; i++) {
@@ -414,6 +431,7 @@ void seats_free(struct reeve_pool *pool)
 	fd_close(pool->keeper_fd);
 	fd_close(pool->owner_fd);
 	fd_close(pool->epoll_fd);
+	pool->look_fd = fd_close(pool->look_fd);
 	fd_close(pool->keeper_pidfd);
 	pool->keeper_fd = pool->owner_fd = pool->epoll_fd = -1;
 	pool->keeper_pidfd = pool->board_fd = -1;

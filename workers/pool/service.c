@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
@@ -68,6 +69,23 @@ size_t pool_work(struct reeve_pool *pool)
 	return n;
 }
 
+/* Who sleeps in his own event loop has to look now and then as well, while
+ * something is handed over. */
+static void set_look(struct reeve_pool *pool)
+{
+	bool is_due =
+		pool->phase != POOL_ENDED && !engine_is_idle(&pool->engine);
+	const struct timespec period = {
+		.tv_nsec = is_due ? POOL_LOOK_MSEC * 1000000L : 0,
+	};
+	const struct itimerspec look = { period, period };
+
+	if (pool->look_fd < 0 || is_due == pool->is_look_due)
+		return;
+	pool->is_look_due = is_due;
+	(void)timerfd_settime(pool->look_fd, 0, &look, NULL);
+}
+
 void pool_submitted(struct reeve_pool *pool)
 {
 	if (pool->has_fd_user || pool->is_threaded)
@@ -77,6 +95,7 @@ void pool_submitted(struct reeve_pool *pool)
 	seats_look(pool);
 	feed(pool);
 	close_if_done(pool);
+	set_look(pool);
 	if (pool->is_dormant) { /* from now on it has to look */
 		pool->is_dormant = false;
 		seats_wake_self(pool);
@@ -148,10 +167,16 @@ static void drain(struct reeve_pool *pool, int msec)
 	struct epoll_event events[EVENTS_MAX];
 	int n = epoll_wait(pool->epoll_fd, events, EVENTS_MAX, msec);
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		uint64_t ticks;
+
 		if (events[i].data.fd == pool->keeper_pidfd &&
 		    pool->keeper_pid > 0)
 			seats_keeper_died(pool);
+		else if (events[i].data.fd == pool->look_fd)
+			/* or it would not tick again */
+			(void)!read(pool->look_fd, &ticks, sizeof(ticks));
+	}
 }
 
 /* From many in a short time to one in a long: how many to sleep through. */
@@ -246,6 +271,7 @@ int pool_wait(struct reeve_pool *pool, pool_condition *is_over, const void *arg,
 	if (pool->has_fd_user && pool->phase != POOL_ENDED &&
 	    !engine_arm(&pool->engine, 1))
 		seats_wake_self(pool);
+	set_look(pool);
 	return r;
 }
 
@@ -257,10 +283,14 @@ int reeve_pool_fd(struct reeve_pool *pool)
 
 	if (r < 0)
 		return r;
-	r = pool->is_threaded ? -ENOTSUP : pool->epoll_fd;
-	pool->has_fd_user = r >= 0;
-	if (r >= 0 && !engine_arm(&pool->engine, 1))
-		seats_wake_self(pool);
+	r = pool->is_threaded ? -ENOTSUP : seats_open_look(pool);
+	if (r == 0) {
+		r = pool->epoll_fd;
+		pool->has_fd_user = true;
+		if (!engine_arm(&pool->engine, 1))
+			seats_wake_self(pool);
+		set_look(pool);
+	}
 	pool_leave(pool);
 	return r;
 }
@@ -281,6 +311,7 @@ int reeve_pool_dispatch(struct reeve_pool *pool)
 		} while (pool->has_fd_user && pool->phase != POOL_ENDED &&
 			 !engine_arm(&pool->engine, 1));
 		check_now_and_then(pool, clock_monotonic_usec());
+		set_look(pool);
 	}
 	n = (int)MIN(pool->n_outcomes - before, (uint64_t)INT_MAX);
 	pool_leave(pool);
