@@ -52,7 +52,7 @@ static int try_pool(int mode, struct reeve_outcome *o)
 
 	if (r < 0)
 		return r;
-	r = reeve_pool_apply(pool, square, &x, 8, NULL, 0, NULL, o);
+	r = reeve_pool_apply(pool, square, &x, 8, NULL, NULL, o);
 	reeve_pool_free(pool);
 	return r;
 }
@@ -204,7 +204,8 @@ static void ask(struct reeve_pool *pool, uint64_t x)
 {
 	uint64_t y = 0;
 
-	if (reeve_pool_apply(pool, square, &x, 8, &y, 8, NULL, NULL) != 0 ||
+	if (reeve_pool_apply(pool, square, &x, 8, &y, &(size_t){ 8 }, NULL) !=
+		    0 ||
 	    y != x * x)
 		_exit(5);
 }

@@ -48,6 +48,13 @@ static struct order armed; /* of this worker */
 
 /* ---- in the worker ----------------------------------------------------------- */
 
+static void handle(int signo, void (*handler)(int))
+{
+	const struct sigaction action = { .sa_handler = handler };
+
+	(void)sigaction(signo, &action, NULL);
+}
+
 static int do_event(enum event event)
 {
 	switch (event) {
@@ -56,7 +63,7 @@ static int do_event(enum event event)
 	case EVENT_EXIT:
 		_exit(3);
 	case EVENT_CRASH:
-		(void)signal(SIGSEGV, SIG_DFL);
+		handle(SIGSEGV, SIG_DFL);
 		(void)raise(SIGSEGV);
 		break;
 	case EVENT_HANG:
@@ -104,7 +111,7 @@ static int begin(void *argument, size_t size)
 	if (size != sizeof(armed))
 		return -EINVAL;
 	memcpy(&armed, argument, size);
-	(void)signal(SIGUSR1, on_signal);
+	handle(SIGUSR1, on_signal);
 	if (armed.moment == RECYCLING || armed.moment == CLOSING)
 		arm_the_way_out();
 	if (armed.moment == IN_INITIALIZER && is_first(&armed))

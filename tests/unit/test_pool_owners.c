@@ -2,7 +2,7 @@
  * what of their pools may be left: nothing. The harness of the tests sees every
  * process, and fails a test that leaves one. */
 #include <pthread.h>
-#include <sys/prctl.h>
+#include <sys/select.h>
 #include <sys/wait.h>
 
 #include "tests/unit/pool_rig.h"
@@ -61,12 +61,14 @@ START_TEST(test_killed_owners)
 	struct rng rng = { 77 + (uint64_t)_i };
 
 	for (int i = 0; i < n; i++) {
+		struct timespec moment = { .tv_sec = 0 };
 		pid_t pid = fork();
 
 		if (pid == 0)
 			live_on(_i);
 		ck_assert_int_gt(pid, 0);
-		(void)usleep((useconds_t)rng_below(&rng, 20000));
+		moment.tv_nsec = (long)rng_below(&rng, 20000000);
+		(void)pselect(0, NULL, NULL, NULL, &moment, NULL);
 		ck_assert_int_eq(kill(pid, SIGKILL), 0);
 		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	}
@@ -109,8 +111,7 @@ static void lose_keeper(struct reeve_pool *pool, bool can_replace)
 	ck_assert_int_eq(kill(keeper, SIGKILL), 0);
 	for (int i = 0; i < 20 && can_replace; i++) {
 		struct reeve_outcome o;
-		int r = reeve_pool_apply(pool, square, &x, 8, NULL, 0, NULL,
-					 &o);
+		int r = reeve_pool_apply(pool, square, &x, 8, NULL, NULL, &o);
 
 		ck_assert(r == 0 || o.kind == REEVE_CRASHED);
 	}
@@ -129,10 +130,13 @@ static bool is_forked_with_threads(int mode)
 
 START_TEST(test_host_ignores_sigchld)
 {
-	(void)signal(SIGCHLD, SIG_IGN);
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	const struct sigaction by_default = { .sa_handler = SIG_DFL };
+
+	(void)sigaction(SIGCHLD, &ignore, NULL);
 	lose_keeper(new_pool(_i, (struct reeve_pool_spec){ .processes = 2 }),
 		    !is_forked_with_threads(_i));
-	(void)signal(SIGCHLD, SIG_DFL);
+	(void)sigaction(SIGCHLD, &by_default, NULL);
 }
 END_TEST
 
@@ -275,7 +279,7 @@ START_TEST(test_two_pools)
 	for (uint64_t i = 0; i < 20; i++) {
 		check_square(a, i);
 		ck_assert_int_eq(reeve_pool_apply(b, end_somehow, &way, 8, NULL,
-						  0, NULL, NULL),
+						  NULL, NULL),
 				 -EPIPE);
 	}
 	end_pool(a);
@@ -294,7 +298,8 @@ static int use_inner_pool(void *input, size_t size, struct reeve_reply *reply)
 
 	memcpy(&x, input, size);
 	if (r == 0)
-		r = reeve_pool_apply(pool, square, &x, 8, &y, 8, NULL, NULL);
+		r = reeve_pool_apply(pool, square, &x, 8, &y, &(size_t){ 8 },
+				     NULL);
 	if (r < 0)
 		return reeve_reply_error(reply, r, "inner pool");
 	if (x % 2) {
@@ -315,8 +320,8 @@ START_TEST(test_pool_in_a_worker)
 	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
 	for (uint64_t x = 0; x < 10; x++) {
 		uint64_t y = 0;
-		int r = reeve_pool_apply(pool, use_inner_pool, &x, 8, &y, 8,
-					 NULL, NULL);
+		int r = reeve_pool_apply(pool, use_inner_pool, &x, 8, &y,
+					 &(size_t){ 8 }, NULL);
 
 		ck_assert_int_eq(r, x % 2 ? -EPIPE : 0);
 		ck_assert_uint_eq(y, x % 2 ? 0 : x * x);

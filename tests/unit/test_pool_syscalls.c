@@ -62,7 +62,7 @@ static enum verdict use_pool(struct reeve_pool *pool, int *n_crashed)
 			return IS_LOST;
 	memset(large, 7, sizeof(large));
 	r = reeve_pool_apply(pool, echo, large, sizeof(large), back,
-			     sizeof(back), NULL, &o);
+			     &(size_t){ sizeof(back) }, &o);
 	*n_crashed += o.kind == REEVE_CRASHED;
 	if (o.kind != REEVE_CRASHED &&
 	    (r != 0 || memcmp(large, back, sizeof(back)) != 0))

@@ -382,20 +382,6 @@ bool engine_is_idle(const struct engine *e)
 	return !has_something(e);
 }
 
-/* It sleeps in front of something (a wake-up was lost, or its slots were written
- * over), or does not begin, or pass, what stands there. */
-static bool is_waiting(const struct port *p)
-{
-	const struct slot *slot = channel_slot(&p->channel, p->head);
-	const struct channel_signs *signs = &p->channel.memory->signs;
-	unsigned state = slot_word_state(atomic_load(&slot->word));
-
-	if (!is_open(p) || port_load(p) == 0 || p->head != p->waited_head)
-		return false;
-	return atomic_load(&signs->asleep) || state == SLOT_QUEUED ||
-	       state == SLOT_WITHDRAWN;
-}
-
 /* Who says that it is not ready has more time; what it says may be wrong. */
 static unsigned checks_to_give_up(const struct engine *e, uint32_t phase)
 {
@@ -409,7 +395,7 @@ void engine_check(struct engine *e)
 		uint32_t phase = atomic_load(&p->channel.memory->signs.phase);
 
 		port_repeat(p);
-		if (!is_waiting(p) || phase != p->waited_phase) {
+		if (!port_is_waiting(p) || phase != p->waited_phase) {
 			p->waited_head = p->head;
 			p->waited_phase = phase;
 			p->n_waited = 0;

@@ -224,6 +224,19 @@ void port_advance(struct port *port)
 	port->head++;
 }
 
+bool port_is_waiting(const struct port *port)
+{
+	const struct slot *slot = channel_slot(&port->channel, port->head);
+	const struct channel_signs *signs = &port->channel.memory->signs;
+	unsigned state = slot_word_state(atomic_load(&slot->word));
+
+	if (port->state != PORT_LIVE || port_load(port) == 0 ||
+	    port->head != port->waited_head)
+		return false;
+	return atomic_load(&signs->asleep) || state == SLOT_QUEUED ||
+	       state == SLOT_WITHDRAWN;
+}
+
 /* ---- after a death ---------------------------------------------------------- */
 
 enum slot_state port_autopsy(const struct port *port, uint64_t i,

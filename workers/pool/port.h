@@ -129,6 +129,10 @@ static inline void port_trimmed(struct port *port)
 /* Goes on to the next slot, after SIGHT_DONE or SIGHT_SKIPPED. */
 void port_advance(struct port *port);
 
+/* It sleeps in front of something (a wake-up was lost, or its slots were written
+ * over), or does not begin, or pass, what stands there. */
+bool port_is_waiting(const struct port *port);
+
 /* Takes the last published slot back, if it is not begun, nor skipped after a
  * cancel. */
 bool port_take_back(struct port *port, struct piece *ret_piece);
