@@ -28,6 +28,7 @@ import time
 import logs
 import machine
 import peers
+import pool
 import process
 import table
 from life import Failed, Run, note, say
@@ -227,6 +228,7 @@ TOPICS = {
     'many': many_workers,
     'logs': lambda setup, kinds: logs.throughput(setup),
     'process': lambda setup, kinds: process.starts(setup),
+    'pool': lambda setup, kinds: pool.pools(setup),
 }
 
 
