@@ -185,9 +185,10 @@ static int measure_rounds(const struct bench *b, round_fn *run)
 		return r;
 	r = warm_up(pool);
 	for (size_t i = 0; i < b->n_rounds && r == 0; i++) {
-		uint64_t begin = bench_now_nsec();
+		uint64_t begin;
 
 		memset(out, 0, b->n_items * b->item_size);
+		begin = bench_now_nsec();
 		r = run(pool, b, in, out);
 		nsec[i] = bench_now_nsec() - begin;
 		if (r == 0 && memcmp(in, out, b->n_items * b->item_size) != 0)

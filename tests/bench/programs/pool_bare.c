@@ -133,6 +133,8 @@ static void wait_for_task(const struct pool *p, struct ring *ring,
 			(void)futex(&ring->asleep, FUTEX_WAIT, 1, 0);
 		atomic_store(&ring->asleep, 0);
 	}
+	if (spin->begun_usec != 0)
+		spin_slept(spin, clock_monotonic_usec());
 }
 
 static _Noreturn void work(const struct pool *p, struct ring *ring)
@@ -344,6 +346,7 @@ static void wait_for_results(struct pool *p)
 	if (!is_anything_done(p))
 		(void)futex(&p->shared->asleep, FUTEX_WAIT, 1, LOOK_NSEC);
 	atomic_store(&p->shared->asleep, 0);
+	spin_slept(&p->spin, clock_monotonic_usec());
 }
 
 static void run_round(struct pool *p, struct round *round)
@@ -391,9 +394,10 @@ static int run_map(const struct bench *b)
 		return r;
 	run_round(&p, &round); /* warm-up */
 	for (size_t i = 0; i < b->n_rounds; i++) {
-		uint64_t begin = bench_now_nsec();
+		uint64_t begin;
 
 		memset(round.out, 0, b->n_items * b->item_size);
+		begin = bench_now_nsec();
 		run_round(&p, &round);
 		nsec[i] = bench_now_nsec() - begin;
 	}
