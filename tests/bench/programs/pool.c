@@ -222,8 +222,8 @@ static int run_async(const struct bench *b)
 static int apply_once(struct reeve_pool *pool, uint64_t *ret_nsec)
 {
 	uint64_t begin = bench_now_nsec(), x = begin;
-	int r = reeve_pool_apply(pool, echo, &x, sizeof(x), &x, sizeof(x), NULL,
-				 NULL);
+	size_t size = sizeof(x);
+	int r = reeve_pool_apply(pool, echo, &x, sizeof(x), &x, &size, NULL);
 
 	*ret_nsec = bench_now_nsec() - begin;
 	return r == 0 && x != begin ? -EBADMSG : r;

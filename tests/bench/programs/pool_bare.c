@@ -121,20 +121,35 @@ static void echo(const struct bench *b, unsigned char *data, size_t size)
 
 static task_fn *volatile task = echo;
 
+struct place {
+	const struct pool *p;
+	const struct ring *ring;
+	uint64_t at;
+};
+
+static bool is_nothing_queued(const void *arg)
+{
+	const struct place *place = arg;
+
+	return state_of(place->p, place->ring, place->at) != QUEUED;
+}
+
 static void wait_for_task(const struct pool *p, struct ring *ring,
 			  struct spin *spin, uint64_t at)
 {
+	const struct place place = { p, ring, at };
+
 	atomic_thread_fence(memory_order_seq_cst);
 	wake(&p->shared->asleep);
-	SPIN_WHILE(spin, state_of(p, ring, at) != QUEUED);
+	if (!spin_while(spin, is_nothing_queued, &place))
+		return;
 	while (state_of(p, ring, at) != QUEUED) {
 		atomic_store(&ring->asleep, 1);
 		if (state_of(p, ring, at) != QUEUED)
 			(void)futex(&ring->asleep, FUTEX_WAIT, 1, 0);
 		atomic_store(&ring->asleep, 0);
 	}
-	if (spin->begun_usec != 0)
-		spin_slept(spin, clock_monotonic_usec());
+	spin_slept(spin);
 }
 
 static _Noreturn void work(const struct pool *p, struct ring *ring)
@@ -328,25 +343,26 @@ static void hand_out(struct pool *p, struct round *round, unsigned i)
 	wake(&ring->asleep);
 }
 
-static bool is_anything_done(const struct pool *p)
+static bool is_nothing_done(const void *arg)
 {
+	const struct pool *p = arg;
+
 	for (unsigned i = 0; i < p->b->workers; i++)
 		if (p->heads[i] < p->tails[i] &&
 		    state_of(p, &p->shared->rings[i], p->heads[i]) == DONE)
-			return true;
-	return false;
+			return false;
+	return true;
 }
 
 static void wait_for_results(struct pool *p)
 {
-	SPIN_WHILE(&p->spin, !is_anything_done(p));
-	if (is_anything_done(p))
+	if (!spin_while(&p->spin, is_nothing_done, p))
 		return;
 	atomic_store(&p->shared->asleep, 1);
-	if (!is_anything_done(p))
+	if (is_nothing_done(p))
 		(void)futex(&p->shared->asleep, FUTEX_WAIT, 1, LOOK_NSEC);
 	atomic_store(&p->shared->asleep, 0);
-	spin_slept(&p->spin, clock_monotonic_usec());
+	spin_slept(&p->spin);
 }
 
 static void run_round(struct pool *p, struct round *round)
