@@ -42,6 +42,24 @@ START_TEST(test_starts_to_target)
 }
 END_TEST
 
+/* A session would be a scheduling group; the owner's group would share the keys
+ * of its terminal. */
+START_TEST(test_has_groups_but_no_session)
+{
+	struct rig r;
+	pid_t worker;
+
+	rig_init(&r, 1);
+	rig_start_ready(&r, 1);
+	worker = r.board->seats[0].pid;
+	ck_assert_int_eq(getsid(r.keeper), getsid(0));
+	ck_assert_int_eq(getsid(worker), getsid(0));
+	ck_assert_int_eq(getpgid(r.keeper), r.keeper);
+	ck_assert_int_eq(getpgid(worker), worker);
+	rig_terminate(&r);
+}
+END_TEST
+
 START_TEST(test_uses_no_channel_that_was_not_offered)
 {
 	struct rig r;
@@ -340,7 +358,7 @@ START_TEST(test_sleeps_when_idle)
 }
 END_TEST
 
-UNIT_MAIN("pool keeper", test_starts_to_target,
+UNIT_MAIN("pool keeper", test_starts_to_target, test_has_groups_but_no_session,
 	  test_uses_no_channel_that_was_not_offered,
 	  test_tells_how_a_worker_ended, test_recycles_in_place,
 	  test_does_not_recycle_over_a_running_task, test_draws_limits,

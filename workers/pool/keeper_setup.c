@@ -285,7 +285,7 @@ int keeper_setup(struct keeper *k, const struct keeper_config *config)
 	k->now_usec = clock_monotonic_usec();
 	k->rng.state = k->now_usec ^ (uint64_t)k->pid << 32;
 	take_name(config->name);
-	(void)setsid();
+	(void)setpgid(0, 0); /* not a session: see keeper_start.c */
 	r = quiet_signals();
 	if (r == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		r = -errno;

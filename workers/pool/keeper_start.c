@@ -5,9 +5,11 @@
  * all day. So the parent prepares what it can once (keeper_setup.c), and the
  * child makes a dozen system calls before its first task.
  *
- * A worker has a process group, in the keeper's session: a session of its own
- * would be a scheduling group too, which takes the kernel longer to make than
- * all else here but the fork.
+ * A worker has a process group, in the owner's session, as the keeper has: so no
+ * key of a terminal ends them behind the owner's back. A session of their own
+ * would be a scheduling group too (autogroup): slow to make, and with the owner in
+ * another group neither's sched_yield() lets the other run, which is what makes
+ * round trips short when both share a CPU.
  *
  * A channel is mapped in the keeper for all its life, but not inherited: for
  * one fork that mapping alone is. In the child it becomes private again at
