@@ -51,8 +51,36 @@ START_TEST(test_bounded)
 	ck_assert_uint_eq(s.usec, 100);
 	ck_assert(spin_while(&s, is_true, NULL));
 	ck_assert_uint_gt(n_asked, SPIN_LOOKS);
-	ck_assert_uint_eq(s.usec, 50);
+	ck_assert_uint_eq(s.usec, 100); /* judged when it has come */
 }
 END_TEST
 
-UNIT_MAIN("pool_spin", test_learns, test_bounded)
+/* After a spin in vain and a sleep, together so long. */
+static void wait_for(struct spin *s, uint64_t usec)
+{
+	s->begun_usec = clock_monotonic_usec() - usec;
+	spin_slept(s);
+	ck_assert_uint_eq(s->begun_usec, 0);
+}
+
+/* What comes after 1 ms is not seen by a spin of 4 us: still it has to be
+ * learnt that a longer one would see it, if the limit allows. */
+START_TEST(test_judges_the_whole_wait)
+{
+	enum { LIMIT = 1000000 };
+	struct spin s;
+
+	spin_init(&s, LIMIT);
+	for (int i = 0; i < 40; i++)
+		wait_for(&s, LIMIT + 1);
+	ck_assert_uint_eq(s.usec, SPIN_LEAST_USEC);
+	for (int i = 0; i < 40; i++)
+		wait_for(&s, 1000);
+	ck_assert_uint_eq(s.usec, LIMIT);
+	ck_assert(!spin_while(&s, is_false, NULL));
+	spin_slept(&s); /* there was nothing to learn from */
+	ck_assert_uint_eq(s.usec, LIMIT);
+}
+END_TEST
+
+UNIT_MAIN("pool_spin", test_learns, test_bounded, test_judges_the_whole_wait)

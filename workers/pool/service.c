@@ -208,6 +208,7 @@ static void wait_a_round(struct reeve_pool *pool, uint64_t end)
 	if (engine_arm(&pool->engine, pool->bell) && !is_anything_new(pool))
 		drain(pool, sleep_msec(pool, begun, end));
 	engine_disarm(&pool->engine);
+	spin_slept(&pool->spin);
 	now = clock_monotonic_usec();
 	n = pool_work(pool);
 	learn_bell(pool, n, now - begun);

@@ -133,6 +133,7 @@ static void sleep_until_called(struct worker *w)
 				      1, NULL, NULL, 0);
 		atomic_store(&w->signs->asleep, 0);
 	}
+	spin_slept(&w->spin);
 }
 
 /* ---- output ------------------------------------------------------------------ */
