@@ -382,28 +382,33 @@ bool engine_is_idle(const struct engine *e)
 	return !has_something(e);
 }
 
-/* Who says that it is not ready has more time; what it says may be wrong. */
-static unsigned checks_to_give_up(const struct engine *e, uint32_t phase)
+/* Who says that it is not ready, and does not sleep, has more time; what it says
+ * may be wrong. */
+static bool is_prompt(const struct port *p)
 {
-	return phase == PHASE_READY ? CHECKS_TO_GIVE_UP : e->checks_unready;
+	const struct channel_signs *signs = &p->channel.memory->signs;
+
+	return atomic_load(&signs->asleep) ||
+	       atomic_load(&signs->phase) == PHASE_READY;
 }
 
 void engine_check(struct engine *e)
 {
 	for (unsigned i = 0; i < e->n_ports; i++) {
 		struct port *p = &e->ports[i];
-		uint32_t phase = atomic_load(&p->channel.memory->signs.phase);
+		bool prompt = is_prompt(p), waits = port_is_waiting(p);
 
 		port_repeat(p);
-		if (!port_is_waiting(p) || phase != p->waited_phase) {
+		if (!waits || prompt != p->was_prompt) {
 			p->waited_head = p->head;
-			p->waited_phase = phase;
-			p->n_waited = 0;
-		} else if (++p->n_waited >= checks_to_give_up(e, phase)) {
+			p->n_waited = prompt && waits;
+			p->was_prompt = prompt;
+		} else if (++p->n_waited >=
+			   (prompt ? CHECKS_TO_GIVE_UP : e->checks_unready)) {
 			doom(e, p);
-		} else {
-			e->hooks->wake(e, i);
 		}
+		if (prompt && p->n_waited > 0)
+			e->hooks->wake(e, i);
 	}
 }
 

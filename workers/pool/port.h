@@ -56,7 +56,7 @@ struct port {
 	uint32_t out_high; /* how far the output arena was ever used */
 	uint64_t looked_head, looked_usec; /* the head at the last look */
 	uint64_t waited_head;		   /* see engine_check() */
-	uint32_t waited_phase;
+	bool was_prompt;
 	unsigned n_waited;
 };
 
