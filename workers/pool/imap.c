@@ -27,7 +27,10 @@ struct cell {
 	void *output; /* small_output, or from the heap */
 	size_t size, room;
 	struct job_place place;
-	struct reeve_outcome *bad; /* NULL: DONE */
+	enum reeve_outcome_kind kind;
+	int error;
+	struct reeve_outcome *bad; /* the details of what is not DONE; may be
+				    * NULL for want of memory */
 	_Alignas(16) unsigned char small_input[CHANNEL_INLINE_SIZE];
 	_Alignas(16) unsigned char small_output[CHANNEL_INLINE_SIZE];
 };
@@ -216,11 +219,12 @@ static void imap_ended(struct job *job, uint64_t index,
 	struct reeve_iterator *it = iterator_of(job);
 	struct cell *c = cell_at(it, index);
 
+	c->kind = outcome->kind;
+	c->error = outcome->error;
+	c->place = (struct job_place){ outcome->seat, outcome->pid };
 	c->bad = malloc(sizeof(*c->bad));
 	if (c->bad)
 		*c->bad = *outcome;
-	else /* the kind at least */
-		it->error = -ENOMEM;
 	cell_over(it, c);
 }
 
@@ -254,6 +258,8 @@ static uint32_t imap_done(struct job *job, const struct piece *piece,
 		imap_ended(job, piece->index, &outcome);
 		return 0;
 	}
+	c->kind = REEVE_DONE;
+	c->error = 0;
 	c->place = *place;
 	cell_over(it, c);
 	return 1;
@@ -420,10 +426,11 @@ static void show(struct reeve_iterator *it, struct cell *c,
 	if (c->bad) {
 		it->outcome = *c->bad;
 	} else {
-		it->outcome.kind = REEVE_DONE;
-		it->outcome.error = 0;
+		it->outcome.kind = c->kind;
+		it->outcome.error = c->error;
 		it->outcome.seat = c->place.seat;
 		it->outcome.pid = c->place.pid;
+		it->outcome.exit.code = 0;
 		it->outcome.message[0] = '\0';
 	}
 	*ret_item = (struct reeve_item){

@@ -23,6 +23,7 @@
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/spawn.h"
 #include "workers/pool/setup.h"
 
 #define DEFAULT_WINDOW		 64
@@ -322,7 +323,7 @@ static void end_keeper(struct reeve_pool *pool)
 			seats_keeper_died(pool);
 	if (pool->keeper_pid <= 0)
 		return;
-	(void)kill(pool->keeper_pid, SIGKILL); /* our child, not yet reaped */
+	(void)spawn_signal(pool->keeper_pidfd, SIGKILL);
 	(void)fd_wait_readable(pool->keeper_pidfd, 1000);
 	seats_keeper_died(pool);
 }
