@@ -95,7 +95,8 @@ const struct schema_row schema_rows[] = {
 	/* [reeve] */
 	DAEMON("runtime_dir", PATH, runtime_dir, "", RESTART,
 	       .doc = "Directory of the control socket and the lock. Default: "
-		      "/run/reeve, or $XDG_RUNTIME_DIR/reeve."),
+		      "/run/reeve; when not root $XDG_RUNTIME_DIR/reeve, "
+		      "else /tmp/reeve-UID."),
 	DAEMON("log_dir", PATH, log_dir, "",
 	       .doc = "Directory of AUTO log files (childlogdir). Default: "
 		      "/var/log/reeve, or ~/.local/state/reeve/log."),
