@@ -476,7 +476,7 @@ int daemon_run(const struct daemon_options *options)
 	if (r < 0)
 		return r == -ENOMEM ? DAEMON_EXIT_FAILED : DAEMON_EXIT_CONFIG;
 	r = init(&d, options);
-	if (r < 0)
+	if (r < 0 && r != -EWOULDBLOCK) /* its lock is held: that was said */
 		log_error("cannot start: %s", strerror(-r));
 	r = r < 0 ? DAEMON_EXIT_FAILED : loop(&d);
 	done(&d);
