@@ -200,7 +200,8 @@ REEVE_PUBLIC int reeve_pool_close(struct reeve_pool *pool);
 REEVE_PUBLIC int reeve_pool_terminate(struct reeve_pool *pool);
 
 /* Waits until everything is done and no process is left. Errors: -EINVAL
- * (neither closed nor terminated), -ETIMEDOUT, -EDEADLK. */
+ * (neither closed nor terminated), -ETIMEDOUT, -EDEADLK. With an iterator that is
+ * neither at its end nor freed a closed pool is not done: join waits for it. */
 REEVE_PUBLIC int reeve_pool_join(struct reeve_pool *pool,
 				 uint64_t timeout_usec);
 
@@ -299,7 +300,8 @@ struct reeve_imap_spec {
 			* 1,024 */
 };
 
-/* Outputs one by one: in order of inputs, or as they come. */
+/* Outputs one by one: in order of inputs, or as they come. spec must be given.
+ * To be read to its end, or freed, before reeve_pool_join(). */
 REEVE_PUBLIC int reeve_pool_imap(struct reeve_pool *pool, reeve_task_fn *fn,
 				 const struct reeve_imap_spec *spec,
 				 struct reeve_iterator **ret_iterator);
