@@ -90,7 +90,9 @@ struct reeve_pool {
 	pthread_t callback_thread;
 	bool in_source; /* a generator or on_unseen runs, inside */
 	bool is_threaded, is_stopping;
-	bool is_dormant;      /* the thread sleeps without a time */
+	/* The thread sleeps without a time, or without having asked for a ring. */
+	bool is_dormant;
+	unsigned n_helpers;   /* callers that do its work while they wait */
 	pthread_mutex_t lock; /* THREAD */
 	pthread_cond_t changed;
 	pthread_t thread;

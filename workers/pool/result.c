@@ -292,6 +292,7 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 		 size_t *output_size, struct reeve_outcome *ret_outcome)
 {
 	struct reeve_result *r = result_new(pool);
+	bool is_helper;
 	int error;
 
 	if (!r)
@@ -302,7 +303,10 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 	r->size = task->size;
 	r->output = task->output;
 	r->output_room = output_size ? *output_size : 0;
+	is_helper = pool->is_dormant; /* then we are going to help: no bell */
+	pool->n_helpers += is_helper;
 	submit(pool, r);
+	pool->n_helpers -= is_helper;
 	(void)pool_wait(pool, result_is_over, r, REEVE_FOREVER);
 	if (output_size && r->kind == REEVE_DONE)
 		*output_size = r->output_size;

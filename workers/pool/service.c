@@ -5,9 +5,15 @@
  * through before the ring is learnt: when many come in a short time, one ring
  * for many is enough; when they come slowly each one is told. A look at least
  * every POOL_LOOK_MSEC while something is handed over finds what no ring told.
+ *
+ * In a THREAD pool whose thread sleeps, who waits is a helper at first: for as long
+ * as it would spin it does the thread's work, but for callbacks. Two wake-ups take
+ * longer than most tasks. While there is a helper nobody is asked to ring; the last one to stop
+ * makes up for that, so that the thread takes over what is left.
  */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -89,14 +95,16 @@ static void set_look(struct reeve_pool *pool)
 void pool_submitted(struct reeve_pool *pool)
 {
 	if (pool->has_fd_user || pool->is_threaded)
-		pool->engine.bell = MAX(pool->bell, 1u);
+		pool->engine.bell =
+			pool->n_helpers > 0 ? 0 : MAX(pool->bell, 1u);
 	if (pool->phase == POOL_ENDED)
 		return;
 	seats_look(pool);
 	feed(pool);
 	close_if_done(pool);
 	set_look(pool);
-	if (pool->is_dormant) { /* from now on it has to look */
+	/* From now on it has to look, unless somebody does. */
+	if (pool->is_dormant && pool->n_helpers == 0) {
 		pool->is_dormant = false;
 		seats_wake_self(pool);
 	}
@@ -223,6 +231,60 @@ int pool_may_wait(const struct reeve_pool *pool)
 	return is_service || pool_is_in_callback(pool) ? -EDEADLK : 0;
 }
 
+/* ---- helping the thread ---------------------------------------------------------- */
+
+static void help(struct reeve_pool *pool)
+{
+	uint64_t before = pool->n_outcomes;
+
+	if (pool->phase == POOL_ENDED || !is_anything_new(pool))
+		return;
+	(void)pool_work(pool);
+	if (pool->n_outcomes != before || pool->phase == POOL_ENDED)
+		pthread_cond_broadcast(&pool->changed);
+	if (!TAILQ_EMPTY(&pool->finished)) /* callbacks are the thread's */
+		seats_wake_self(pool);
+}
+
+/* What is handed over rings from now on; what has come already, and a thread that
+ * sleeps without a time, have to be told. */
+static void stop_helping(struct reeve_pool *pool)
+{
+	if (--pool->n_helpers > 0 || pool->phase == POOL_ENDED ||
+	    engine_is_idle(&pool->engine))
+		return;
+	if (!engine_arm(&pool->engine, 1) || is_anything_new(pool) ||
+	    pool->is_dormant) {
+		pool->is_dormant = false;
+		seats_wake_self(pool);
+	}
+}
+
+/* A thread that is awake needs no help. The lock is free most of the time, and
+ * whenever the CPU is yielded. */
+static void help_for_a_while(struct reeve_pool *pool, pool_condition *is_over,
+			     const void *arg, uint64_t begun, uint64_t end)
+{
+	uint64_t now = begun;
+
+	if (!pool->is_dormant)
+		return;
+	pool->n_helpers++;
+	for (unsigned n = 1;
+	     !is_over(arg) && now < end && now - begun < pool->spin.usec; n++) {
+		pthread_mutex_unlock(&pool->lock);
+		if (n % SPIN_LOOKS == 0) {
+			(void)sched_yield();
+			now = clock_monotonic_usec();
+		} else {
+			SPIN_PAUSE();
+		}
+		pthread_mutex_lock(&pool->lock);
+		help(pool);
+	}
+	stop_helping(pool);
+}
+
 static int wait_for_thread(struct reeve_pool *pool, pool_condition *is_over,
 			   const void *arg, uint64_t end)
 {
@@ -230,15 +292,22 @@ static int wait_for_thread(struct reeve_pool *pool, pool_condition *is_over,
 		.tv_sec = (time_t)(end / USEC_PER_SEC),
 		.tv_nsec = (long)(end % USEC_PER_SEC) * 1000,
 	};
+	uint64_t begun;
 	int r = 0;
 
 	if (pthread_equal(pthread_self(), pool->thread))
 		return is_over(arg) ? 0 : -EDEADLK;
+	if (is_over(arg))
+		return 0;
+	begun = clock_monotonic_usec();
+	help_for_a_while(pool, is_over, arg, begun, end);
 	while (!is_over(arg) && r == 0)
 		r = end == REEVE_FOREVER
 			    ? pthread_cond_wait(&pool->changed, &pool->lock)
 			    : pthread_cond_timedwait(&pool->changed,
 						     &pool->lock, &ts);
+	spin_learn(&pool->spin,
+		   clock_monotonic_usec() - begun <= pool->spin.limit_usec);
 	return is_over(arg) ? 0 : -ETIMEDOUT;
 }
 
@@ -326,9 +395,11 @@ static void sleep_in_thread(struct reeve_pool *pool)
 {
 	struct epoll_event event = { .data.fd = -1 };
 	int fd = pool->epoll_fd, msec = sleep_msec(pool, 0, REEVE_FOREVER);
-	bool is_quiet = engine_arm(&pool->engine, 1) && !is_anything_new(pool);
+	bool is_helped = pool->n_helpers > 0;
+	bool is_quiet = (is_helped || engine_arm(&pool->engine, 1)) &&
+			!is_anything_new(pool);
 
-	pool->is_dormant = is_quiet && msec < 0;
+	pool->is_dormant = is_quiet && (is_helped || msec < 0);
 	pthread_mutex_unlock(&pool->lock);
 	if (is_quiet)
 		(void)epoll_wait(fd, &event, 1, msec);
