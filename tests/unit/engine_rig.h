@@ -72,7 +72,7 @@ static inline bool rig_next(struct job *job, uint32_t max_items,
 static inline const void *rig_input(struct job *job _unused_,
 				    const struct piece *piece _unused_)
 {
-	static const unsigned char zero[256];
+	static const unsigned char zero[ARENA_SOFT_SIZE];
 
 	return zero;
 }

@@ -71,6 +71,35 @@ START_TEST(test_windows)
 }
 END_TEST
 
+/* Two at a time of what is large: more would only push each other out of the
+ * cache. */
+START_TEST(test_windows_of_large_inputs)
+{
+	static const struct {
+		uint32_t item_size;
+		unsigned load;
+	} cases[] = { { 4096, 8 },
+		      { ARENA_SOFT_SIZE / 4, 4 },
+		      { ARENA_SOFT_SIZE / 2, 2 },
+		      { ARENA_SOFT_SIZE, 2 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rig_job j = rig_tasks(20);
+
+		j.item_size = cases[i].item_size;
+		rig_init(&r, 2, 8);
+		engine_submit(&r.engine, &j.job);
+		(void)engine_feed(&r.engine);
+		expect_loads(cases[i].load, cases[i].load);
+		rig_run(&r.ports[0], 0);
+		(void)engine_collect(&r.engine);
+		(void)engine_feed(&r.engine);
+		expect_loads(cases[i].load, cases[i].load);
+		rig_done_with(&r);
+	}
+}
+END_TEST
+
 START_TEST(test_first_come)
 {
 	struct rig_job a = rig_tasks(2), b = rig_tasks(2);
@@ -517,11 +546,11 @@ START_TEST(test_check)
 }
 END_TEST
 
-UNIT_MAIN("pool_engine", test_idle_first, test_windows, test_first_come,
-	  test_max_items, test_wakes_sleepers, test_steals_half,
-	  test_does_not_steal_what_runs, test_cancelled_is_no_load,
-	  test_steals_around_cancelled, test_cancel, test_cancel_in_redo,
-	  test_kills_the_successor, test_death_blames_one, test_death_in_chunk,
-	  test_death_in_each_state, test_forged_skip, test_redo_capacity,
-	  test_forgets_what_is_over, test_give_up, test_submit_after_give_up,
-	  test_arm, test_check)
+UNIT_MAIN("pool_engine", test_idle_first, test_windows,
+	  test_windows_of_large_inputs, test_first_come, test_max_items,
+	  test_wakes_sleepers, test_steals_half, test_does_not_steal_what_runs,
+	  test_cancelled_is_no_load, test_steals_around_cancelled, test_cancel,
+	  test_cancel_in_redo, test_kills_the_successor, test_death_blames_one,
+	  test_death_in_chunk, test_death_in_each_state, test_forged_skip,
+	  test_redo_capacity, test_forgets_what_is_over, test_give_up,
+	  test_submit_after_give_up, test_arm, test_check)

@@ -224,7 +224,8 @@ static size_t give(struct engine *e, struct port *p, size_t n)
 	struct piece piece;
 	size_t given = 0;
 
-	while (given < n && port_load(p) < e->window && next_piece(e, &piece)) {
+	while (given < n && !port_is_full(p, e->window) &&
+	       next_piece(e, &piece)) {
 		struct job *job = piece.job;
 
 		if (port_publish(p, &piece, job->function,

@@ -97,6 +97,15 @@ static inline uint32_t port_load(const struct port *port)
 	return (uint32_t)(port->tail - port->head);
 }
 
+/* Has the worker enough for now? Large inputs go in two at a time: so they stay
+ * where they were touched before, and in the cache. */
+static inline bool port_is_full(const struct port *port, uint32_t window)
+{
+	return port_load(port) >= window ||
+	       (port_load(port) >= 2 &&
+		port->in.head - port->in.tail >= ARENA_SOFT_SIZE);
+}
+
 static inline struct piece *port_piece(const struct port *port, uint64_t i)
 {
 	return &port->pieces[i & (port->channel.n_slots - 1)];
