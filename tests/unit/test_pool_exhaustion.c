@@ -144,10 +144,13 @@ END_TEST
 
 /* ---- processes -------------------------------------------------------------------- */
 
+/* A user who has no other process: their number is limited by user. */
 static void become_nobody(void)
 {
+	uid_t uid = NOBODY + (uid_t)getpid();
+
 	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-	    setresuid(NOBODY, NOBODY, NOBODY) < 0)
+	    setresuid(uid, uid, uid) < 0)
 		_exit(91);
 }
 

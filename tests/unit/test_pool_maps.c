@@ -288,6 +288,44 @@ START_TEST(test_imap_given_up)
 }
 END_TEST
 
+/* Nobody reads it before join: what fits into its window is done all the same;
+ * what does not would wait for its reader, who waits. */
+START_TEST(test_imap_unread)
+{
+	uint64_t in[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, n = 0;
+	struct reeve_imap_spec spec = { .inputs = in, .input_size = 8 };
+	struct reeve_iterator *none, *it;
+	struct reeve_item item;
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+
+	ck_assert_int_eq(reeve_pool_imap(pool, square, NULL, &it), -EINVAL);
+	ck_assert_int_eq(reeve_pool_imap(pool, square, &spec, &none), 0);
+	spec.n_items = 8;
+	ck_assert_int_eq(reeve_pool_imap(pool, square, &spec, &it), 0);
+	ck_assert_int_eq(reeve_pool_close(pool), 0);
+	ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
+	while (reeve_iterator_next(it, LONG_WAIT, &item) == 1)
+		ck_assert_uint_eq(item.index, n++);
+	ck_assert_uint_eq(n, 8);
+	ck_assert_int_eq(reeve_iterator_next(none, 0, &item), 0);
+	reeve_iterator_free(it);
+	reeve_iterator_free(none);
+	reeve_pool_free(pool);
+
+	pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	spec.window = 2;
+	ck_assert_int_eq(reeve_pool_imap(pool, square, &spec, &it), 0);
+	ck_assert_int_eq(reeve_pool_close(pool), 0);
+	ck_assert_int_eq(reeve_pool_join(pool, 200 * USEC_PER_MSEC),
+			 pool_modes[_i].service == REEVE_SERVICE_CALLER
+				 ? -EDEADLK
+				 : -ETIMEDOUT);
+	reeve_iterator_free(it);
+	ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
+	reeve_pool_free(pool);
+}
+END_TEST
+
 POOL_MAIN("pool_maps", test_map, test_map_corners, test_map_with_deaths,
 	  test_map_async, test_imap, test_imap_unordered,
-	  test_imap_of_generator, test_imap_given_up)
+	  test_imap_of_generator, test_imap_given_up, test_imap_unread)

@@ -66,6 +66,16 @@ static struct cell *cell_at(const struct reeve_iterator *it, uint64_t index)
 
 /* ---- the job ---------------------------------------------------------------------- */
 
+/* Nothing more will come: whatever is not fetched yet can be fetched later. */
+static void end_if_over(struct reeve_iterator *it)
+{
+	if (!it->is_at_end || it->n_over != it->next || !it->is_counted)
+		return;
+	it->is_counted = false;
+	it->pool->n_tasks--;
+	it->pool->n_iterators--;
+}
+
 /* How many items the array may give now: their cells are free, and their inputs
  * stand in a row. */
 static uint32_t room_for(const struct reeve_iterator *it, uint32_t max_items)
@@ -95,8 +105,10 @@ static bool next_of_array(struct reeve_iterator *it, uint32_t max_items,
 
 	if (it->next == it->spec.n_items)
 		it->is_at_end = true;
-	if (n == 0)
+	if (n == 0) {
+		end_if_over(it);
 		return false;
+	}
 	begin_cells(it, n);
 	*ret = (struct piece){
 		.index = it->next,
@@ -145,6 +157,7 @@ static bool next_of_generator(struct reeve_iterator *it, struct piece *ret)
 	if (r <= 0) {
 		it->is_at_end = true;
 		it->error = r;
+		end_if_over(it);
 		return false;
 	}
 	begin_cells(it, 1);
@@ -191,8 +204,8 @@ static void free_cell(struct cell *c)
 
 static void release(struct reeve_iterator *it)
 {
-	if (it->is_counted)
-		it->pool->n_tasks--;
+	it->is_at_end = true;
+	end_if_over(it);
 	it->pool->refs--; /* who is inside has another one */
 	for (uint32_t i = 0; i < it->window; i++)
 		free_cell(&it->cells[i]);
@@ -211,6 +224,8 @@ static void cell_over(struct reeve_iterator *it, struct cell *c)
 	it->pool->n_outcomes++;
 	if (it->is_abandoned && it->n_over == it->next)
 		release(it);
+	else
+		end_if_over(it);
 }
 
 static void imap_ended(struct job *job, uint64_t index,
@@ -273,6 +288,7 @@ static uint64_t imap_abandon(struct job *job,
 	it->is_at_end = true;
 	if (it->error == 0)
 		it->error = outcome->error;
+	end_if_over(it);
 	return 0;
 }
 
@@ -334,7 +350,7 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 {
 	struct reeve_iterator *it;
 	uint64_t function = 0;
-	int r = check_spec(spec);
+	int r = spec ? check_spec(spec) : -EINVAL;
 
 	if (r == 0)
 		r = pool_admits(pool);
@@ -349,6 +365,7 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 	it->pool = pool_ref(pool);
 	it->is_counted = true;
 	pool->n_tasks++;
+	pool->n_iterators++;
 	*ret_iterator = it;
 	engine_submit(&pool->engine, &it->job);
 	pool_submitted(pool);
@@ -443,15 +460,6 @@ static void show(struct reeve_iterator *it, struct cell *c,
 	it->n_fetched++;
 }
 
-static void end_if_over(struct reeve_iterator *it)
-{
-	if (!it->is_at_end || it->n_fetched != it->next || !it->is_counted)
-		return;
-	it->is_counted = false;
-	it->pool->n_tasks--;
-	pool_submitted(it->pool);
-}
-
 static int fetch(struct reeve_iterator *it, uint64_t timeout_usec,
 		 struct reeve_item *ret_item)
 {
@@ -472,7 +480,6 @@ static int fetch(struct reeve_iterator *it, uint64_t timeout_usec,
 	}
 	if (r < 0)
 		return r;
-	end_if_over(it);
 	return it->error;
 }
 

@@ -251,13 +251,14 @@ static uint32_t choose_chunk(const struct reeve_map_spec *s,
 static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 		 const struct reeve_map_spec *spec, struct map *m)
 {
-	int r = check_spec(spec);
+	int r = spec ? check_spec(spec) : -EINVAL;
 
 	if (r == 0)
 		r = pool_admits(pool);
+	if (r < 0)
+		return r;
 	*m = (struct map){ .pool = pool, .spec = *spec };
-	if (r == 0)
-		r = pool_function(pool, fn, &m->job.function);
+	r = pool_function(pool, fn, &m->job.function);
 	if (r < 0)
 		return r;
 	m->job.type = &map_type;

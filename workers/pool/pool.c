@@ -43,6 +43,8 @@ int pool_enter(struct reeve_pool *pool)
 {
 	uintptr_t self = (uintptr_t)pthread_self(), nobody = 0;
 
+	if (!pool)
+		return -EINVAL;
 	if (!pool->fork_mark[0])
 		return -ECHILD;
 	if (pool->is_threaded) {
@@ -256,6 +258,8 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	struct reeve_pool *pool;
 	int r;
 
+	if (!ret_pool)
+		return -EINVAL;
 	fill_defaults(&s);
 	r = check_spec(&s);
 	if (r < 0)
@@ -370,6 +374,20 @@ int reeve_pool_terminate(struct reeve_pool *pool)
 	return 0;
 }
 
+/* All that is left are iterators whose reader, the only thread there is, waits
+ * here. */
+static bool is_stuck(const struct reeve_pool *pool)
+{
+	return !pool->is_threaded && pool->phase == POOL_CLOSING &&
+	       pool->n_tasks > 0 && pool->n_tasks == pool->n_iterators &&
+	       engine_is_idle(&pool->engine);
+}
+
+static bool is_ended_or_stuck(const void *arg)
+{
+	return is_ended(arg) || is_stuck(arg);
+}
+
 int reeve_pool_join(struct reeve_pool *pool, uint64_t timeout_usec)
 {
 	int r = pool_enter(pool);
@@ -378,7 +396,9 @@ int reeve_pool_join(struct reeve_pool *pool, uint64_t timeout_usec)
 		return r;
 	r = pool->phase == POOL_OPEN
 		    ? -EINVAL
-		    : pool_wait(pool, is_ended, pool, timeout_usec);
+		    : pool_wait(pool, is_ended_or_stuck, pool, timeout_usec);
+	if (r == 0 && pool->phase != POOL_ENDED)
+		r = -EDEADLK;
 	pool_leave(pool);
 	return r;
 }

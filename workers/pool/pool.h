@@ -67,6 +67,7 @@ struct reeve_pool {
 
 	/* queue of single tasks, and its bounds */
 	uint64_t n_tasks;		     /* jobs accepted and not over */
+	uint64_t n_iterators;		     /* ... of which iterators */
 	uint64_t n_bytes;		     /* of inputs copied for them */
 	TAILQ_HEAD(, reeve_result) finished; /* callbacks to be called */
 	TAILQ_HEAD(, reeve_result) spare;

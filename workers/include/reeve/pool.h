@@ -200,8 +200,10 @@ REEVE_PUBLIC int reeve_pool_close(struct reeve_pool *pool);
 REEVE_PUBLIC int reeve_pool_terminate(struct reeve_pool *pool);
 
 /* Waits until everything is done and no process is left. Errors: -EINVAL
- * (neither closed nor terminated), -ETIMEDOUT, -EDEADLK. With an iterator that is
- * neither at its end nor freed a closed pool is not done: join waits for it. */
+ * (neither closed nor terminated), -ETIMEDOUT, -EDEADLK (in a callback; or an
+ * iterator of a closed CALLER pool has more items than its window, and who
+ * would have to fetch or free them waits here). Items that are done can be
+ * fetched afterwards. */
 REEVE_PUBLIC int reeve_pool_join(struct reeve_pool *pool,
 				 uint64_t timeout_usec);
 
@@ -300,8 +302,7 @@ struct reeve_imap_spec {
 			* 1,024 */
 };
 
-/* Outputs one by one: in order of inputs, or as they come. spec must be given.
- * To be read to its end, or freed, before reeve_pool_join(). */
+/* Outputs one by one: in order of inputs, or as they come. spec must be given. */
 REEVE_PUBLIC int reeve_pool_imap(struct reeve_pool *pool, reeve_task_fn *fn,
 				 const struct reeve_imap_spec *spec,
 				 struct reeve_iterator **ret_iterator);
