@@ -107,22 +107,48 @@ void region_wake(_Atomic uint32_t *word, int n)
 
 /* ---- who lives ---------------------------------------------------------------------- */
 
+/* Where the process keeps who it is: memory that is empty again in a child,
+ * however that was forked. NULL when there is none. */
+static struct party *known_self(void)
+{
+	static _Atomic(struct party *) known;
+	struct party *page = atomic_load(&known), *none = NULL;
+
+	if (page)
+		return page;
+	page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return NULL;
+	if (madvise(page, sizeof(*page), MADV_WIPEONFORK) == 0 &&
+	    atomic_compare_exchange_strong(&known, &none, page))
+		return page;
+	(void)munmap(page, sizeof(*page));
+	return none; /* another thread's, or NULL */
+}
+
+static void party_set(struct party *party, int32_t pid, uint64_t start_ticks)
+{
+	atomic_store(&party->start_ticks, start_ticks);
+	atomic_store(&party->pid, pid); /* this one says that it is there */
+}
+
 void party_self(struct party *ret)
 {
-	/* Of the process that asked last; after a fork the pid differs. */
-	static _Atomic int32_t known_pid;
-	static _Atomic uint64_t known_ticks;
-	int32_t pid = (int32_t)getpid();
+	struct party *known = known_self();
+	struct tree_process p = { 0 };
+	int32_t pid;
 
-	if (atomic_load(&known_pid) != pid) {
-		struct tree_process p = { 0 };
-
-		(void)procstat_read(pid, &p);
-		atomic_store(&known_ticks, p.start_ticks);
-		atomic_store(&known_pid, pid);
+	if (known && atomic_load(&known->pid) > 0) {
+		party_set(ret, atomic_load(&known->pid),
+			  atomic_load(&known->start_ticks));
+		return;
 	}
-	atomic_store(&ret->start_ticks, atomic_load(&known_ticks));
-	atomic_store(&ret->pid, pid);
+	pid = (int32_t)getpid();
+	(void)procstat_read(pid, &p);
+	if (known)
+		party_set(known, pid, p.start_ticks);
+	party_set(ret, pid, p.start_ticks);
 }
 
 bool party_is_self(const struct party *party)

@@ -60,8 +60,9 @@ void region_done(struct region *region);
 /* ---- waiting ------------------------------------------------------------------ */
 
 /* Who waits looks again after so long: a process that was killed between
- * changing a word and waking leaves sleepers behind. */
-#define REGION_LOOK_USEC UINT64_C(100000)
+ * changing a word and waking leaves sleepers behind. What is promised is 100 ms;
+ * the rest is for looking and for a machine that is busy. */
+#define REGION_LOOK_USEC UINT64_C(50000)
 
 /* Sleeps while *word is value, until end_usec (CLOCK_MONOTONIC; UINT64_MAX:
  * without end) or for REGION_LOOK_USEC, whichever comes first. Returns 0 (look
@@ -80,7 +81,8 @@ struct party {
 	_Atomic uint64_t start_ticks; /* since boot; 0: not known yet */
 };
 
-/* Fills in the calling process. Cached; knows when it was forked. */
+/* Fills in the calling process. Without a system call but for the first time
+ * in a process; knows when it was forked. */
 void party_self(struct party *ret);
 
 bool party_is_self(const struct party *party);

@@ -1,0 +1,85 @@
+/* Locks and signals between processes, none of which waits for the dead.
+ *
+ * Properties
+ *   What multiprocessing's Lock, RLock and their kin are, for C. Any process
+ *   that uses one may be killed at any instruction; the others go on within
+ *   100 ms, and are told where it matters: a lock whose holder died says so to
+ *   the next one.
+ *   Nothing of them has a name or a file: they live in anonymous memory that
+ *   is gone with the last process that has it. Where nobody has to wait, no
+ *   call makes a system call.
+ * Operation
+ *   reeve_..._new() makes one. A child that is forked, by
+ *   reeve_process_start() or in a pool, uses the same handle. A program that is
+ *   executed gets the fd of reeve_..._fd() (in a spec's fds, or over a socket)
+ *   and opens it with reeve_..._open(). reeve_..._free() releases the handle,
+ *   here only.
+ *   A timeout is in microseconds of CLOCK_MONOTONIC: 0 asks without waiting,
+ *   REEVE_FOREVER waits as long as it takes. What did not happen in time is
+ *   -ETIMEDOUT. Signals that are handled meanwhile do not end a wait.
+ * Safety
+ *   All functions may be called from any thread, but reeve_..._free(), which
+ *   must be the last call on its handle; none from a signal handler. None is a
+ *   cancellation point. A handle of NULL is -EINVAL, or does nothing.
+ *   The processes that share an object see each other in one PID namespace,
+ *   and trust each other: one that writes nonsense into the memory of a Lock
+ *   may crash those who use it.
+ *   The fd of a handle is the handle's: pass it on, do not close or write it.
+ */
+#ifndef REEVE_SYNC_H
+#define REEVE_SYNC_H
+
+#include <reeve/types.h>
+
+REEVE_DECLARATIONS_BEGIN
+
+/* ---- Lock and RLock ------------------------------------------------------------ */
+
+/* One thread of one process holds it, or nobody. The thread that acquired an
+ * RLock may acquire it again; it is free after as many releases. */
+typedef struct reeve_lock reeve_lock;
+
+/* How many times a thread may hold an RLock. */
+#define REEVE_RLOCK_DEPTH_MAX 1000000
+
+/* Makes a Lock that is free. Returns 0; -ENOMEM, -EMFILE, -ENFILE. */
+REEVE_PUBLIC int reeve_lock_new(reeve_lock **ret_lock);
+
+/* The same, an RLock. */
+REEVE_PUBLIC int reeve_rlock_new(reeve_lock **ret_lock);
+
+/* Opens the Lock or RLock behind fd, which stays the caller's. Returns 0;
+ * -EBADMSG (something else), -EBADF, -ENOMEM, -EMFILE. */
+REEVE_PUBLIC int reeve_lock_open(int fd, reeve_lock **ret_lock);
+
+/* Releases the handle, which may be NULL; returns NULL. If the calling thread
+ * holds the lock by it, the next one gets it as from the dead. No other thread
+ * of this process may hold it. */
+REEVE_PUBLIC reeve_lock *reeve_lock_free(reeve_lock *lock);
+
+/* The fd to pass to another program. */
+REEVE_PUBLIC int reeve_lock_fd(const reeve_lock *lock);
+
+/* Acquires it. Returns 0;
+ * -EOWNERDEAD: acquired, but a holder died (was killed, ended, or executed
+ *   another program), so what it guards may be half changed: look at it, put it
+ *   right, and call reeve_lock_repaired();
+ * -ENOTRECOVERABLE: not acquired, and never again: that was released without
+ *   having been repaired;
+ * -EDEADLK: the calling thread holds it already (a Lock);
+ * -EAGAIN: more than REEVE_RLOCK_DEPTH_MAX times (an RLock);
+ * -ETIMEDOUT: others hold it. */
+REEVE_PUBLIC int reeve_lock_acquire(reeve_lock *lock, uint64_t timeout_usec);
+
+/* Releases it. Returns 0; -EPERM when the calling thread does not hold it. After
+ * -EOWNERDEAD without reeve_lock_repaired() the lock is lost for good: who waits
+ * for it, or comes later, is told -ENOTRECOVERABLE. */
+REEVE_PUBLIC int reeve_lock_release(reeve_lock *lock);
+
+/* Says that what the lock guards is right again. Returns 0, also when it was;
+ * -EPERM when the calling thread does not hold the lock. */
+REEVE_PUBLIC int reeve_lock_repaired(reeve_lock *lock);
+
+REEVE_DECLARATIONS_END
+
+#endif

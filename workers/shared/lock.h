@@ -1,0 +1,56 @@
+/* Lock and RLock from within: what a Condition does with the lock it belongs to. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <reeve/sync.h>
+
+#include "workers/shared/region.h"
+
+/* What the data behind a lock is. Under the mutex; each change is one store. */
+enum lock_state {
+	LOCK_SOUND,
+	LOCK_SUSPECT, /* a holder died, and nobody has repaired */
+	LOCK_LOST,    /* nobody did: for good */
+};
+
+struct lock_memory {
+	struct region_head head;
+	pthread_mutex_t mutex;
+	_Atomic uint32_t state; /* enum lock_state */
+	_Atomic uint32_t depth; /* while it is held: how many times */
+	uint32_t is_recursive;
+};
+
+#define LOCK_WAKES 8
+
+struct reeve_lock {
+	struct region region;
+	struct lock_memory *memory;
+	/* Under the lock, and this process's only: */
+	bool is_taken;	  /* by this handle, perhaps */
+	unsigned n_wakes; /* whom to wake when it is released */
+	_Atomic uint32_t *wakes[LOCK_WAKES];
+};
+
+/* Whether the calling thread holds it. */
+bool lock_is_held(reeve_lock *lock);
+
+/* Releases it whole. Returns how many times it was held, for lock_take_back();
+ * -EPERM (not held); -EOWNERDEAD (not repaired: it stays held). */
+int lock_give_up(reeve_lock *lock);
+
+/* Takes it again, depth times, waiting as long as it takes. Returns what
+ * reeve_lock_acquire() does. */
+int lock_take_back(reeve_lock *lock, uint32_t depth);
+
+/* Wakes who sleeps on word once the lock, which is held, has been released:
+ * before that it would run into the lock. */
+void lock_wake_later(reeve_lock *lock, _Atomic uint32_t *word);
+
+/* Which lock it is, among all: its memory's inode. */
+ino_t lock_identity(const reeve_lock *lock);

@@ -1,0 +1,39 @@
+/* A mutex between processes that outlives its holders: what a Lock is, and what
+ * guards the short changes of all other objects.
+ *
+ * Properties
+ *   glibc's robust, process-shared mutex of the error-checking kind: the one
+ *   primitive with which the kernel itself takes care of the dead. When the
+ *   holder ends, or executes a program, the next one gets it and is told so.
+ *   Two things are added: waits end within REGION_LOOK_USEC and begin again,
+ *   since a wake-up may be lost with a process that is killed while another
+ *   passes it by; and it is never left unrecoverable, what that means is for
+ *   the object to say.
+ * Operation
+ *   mutex_lock() says 1 when the holder died. Whoever is told so puts right what
+ *   the mutex guards, and only then calls mutex_mend(): if it dies before that,
+ *   the next one is told the same.
+ * Safety
+ *   Belongs to a thread, not to a process. Memory that holds a locked mutex must
+ *   stay mapped in its holder. Not for memory that hostile processes can write:
+ *   the list of what a thread holds runs through the mutexes themselves.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Returns 0 or -errno. */
+int mutex_init(pthread_mutex_t *mutex);
+
+/* Waits until end_usec (CLOCK_MONOTONIC; 0: not at all, UINT64_MAX: without
+ * end). Returns 0; 1, locked, and the holder died; -ETIMEDOUT; -EDEADLK (the
+ * calling thread has it). */
+int mutex_lock(pthread_mutex_t *mutex, uint64_t end_usec);
+
+/* After mutex_lock() returned 1: what it guards is right again. */
+void mutex_mend(pthread_mutex_t *mutex);
+
+/* Returns 0, or -EPERM (the calling thread has not got it). */
+int mutex_unlock(pthread_mutex_t *mutex);
