@@ -80,6 +80,38 @@ REEVE_PUBLIC int reeve_lock_release(reeve_lock *lock);
  * -EPERM when the calling thread does not hold the lock. */
 REEVE_PUBLIC int reeve_lock_repaired(reeve_lock *lock);
 
+/* ---- Event --------------------------------------------------------------------- */
+
+/* Something that has happened, or not yet. All who wait go on when it is set,
+ * also when it is cleared at once. */
+typedef struct reeve_event reeve_event;
+
+/* Makes one that is not set. Returns 0; -ENOMEM, -EMFILE, -ENFILE. */
+REEVE_PUBLIC int reeve_event_new(reeve_event **ret_event);
+
+/* Opens the one behind fd, as reeve_lock_open() does. */
+REEVE_PUBLIC int reeve_event_open(int fd, reeve_event **ret_event);
+
+/* Releases the handle, which may be NULL; returns NULL. */
+REEVE_PUBLIC reeve_event *reeve_event_free(reeve_event *event);
+
+/* The fd to pass to another program. */
+REEVE_PUBLIC int reeve_event_fd(const reeve_event *event);
+
+/* Sets it; nothing happens when it is. Returns 0. A setter that is killed either
+ * has set it or has not; when it has, all who wait go on. */
+REEVE_PUBLIC int reeve_event_set(reeve_event *event);
+
+/* Makes it unset. Returns 0. */
+REEVE_PUBLIC int reeve_event_clear(reeve_event *event);
+
+/* 1 when it is set, 0 when it is not. */
+REEVE_PUBLIC int reeve_event_is_set(const reeve_event *event);
+
+/* Waits until it is set. Returns 0 when it is, or was while this waited;
+ * -ETIMEDOUT. */
+REEVE_PUBLIC int reeve_event_wait(reeve_event *event, uint64_t timeout_usec);
+
 REEVE_DECLARATIONS_END
 
 #endif
