@@ -33,6 +33,9 @@
 
 REEVE_DECLARATIONS_BEGIN
 
+/* Most processes that may have units of one Semaphore at a time. */
+#define REEVE_PARTIES_MAX 256
+
 /* ---- Lock and RLock ------------------------------------------------------------ */
 
 /* One thread of one process holds it, or nobody. The thread that acquired an
@@ -111,6 +114,60 @@ REEVE_PUBLIC int reeve_event_is_set(const reeve_event *event);
 /* Waits until it is set. Returns 0 when it is, or was while this waited;
  * -ETIMEDOUT. */
 REEVE_PUBLIC int reeve_event_wait(reeve_event *event, uint64_t timeout_usec);
+
+/* ---- Semaphore ----------------------------------------------------------------- */
+
+/* A number of units, which processes take and give back. */
+typedef struct reeve_semaphore reeve_semaphore;
+
+/* Most units. */
+#define REEVE_SEMAPHORE_UNITS_MAX 1000000000
+
+enum reeve_semaphore_kind {
+	/* A unit belongs to the process that acquired it (whichever of its
+	 * threads releases it). When that ends they come back: its own, not
+	 * those of its children, which start with none. A program that is
+	 * executed keeps what the process had. */
+	REEVE_SEMAPHORE_OWNED,
+	/* Units are nobody's: anybody releases, and what a process that is
+	 * killed had acquired is gone; as in Python. */
+	REEVE_SEMAPHORE_COUNTING,
+};
+
+/* What a semaphore is to be. */
+struct reeve_semaphore_spec {
+	enum reeve_semaphore_kind kind;
+	unsigned units; /* that are free at first; of an OWNED one: all, >= 1 */
+	unsigned max;	/* COUNTING: releases above this fail; as many as units
+			 * makes a BoundedSemaphore. Default: no bound but
+			 * REEVE_SEMAPHORE_UNITS_MAX */
+};
+
+/* Makes one. Returns 0; -EINVAL (spec), -ENOMEM, -EMFILE, -ENFILE. */
+REEVE_PUBLIC int reeve_semaphore_new(const struct reeve_semaphore_spec *spec,
+				     reeve_semaphore **ret_semaphore);
+
+/* Opens the one behind fd, as reeve_lock_open() does. */
+REEVE_PUBLIC int reeve_semaphore_open(int fd, reeve_semaphore **ret_semaphore);
+
+/* Releases the handle, which may be NULL; returns NULL. Units stay with the
+ * process. */
+REEVE_PUBLIC reeve_semaphore *reeve_semaphore_free(reeve_semaphore *semaphore);
+
+/* The fd to pass to another program. */
+REEVE_PUBLIC int reeve_semaphore_fd(const reeve_semaphore *semaphore);
+
+/* Takes a unit. Returns 0; -ETIMEDOUT (none was free in time); -EUSERS (an OWNED
+ * one: REEVE_PARTIES_MAX other processes have units). */
+REEVE_PUBLIC int reeve_semaphore_acquire(reeve_semaphore *semaphore,
+					 uint64_t timeout_usec);
+
+/* Gives a unit back. Returns 0; -EPERM (OWNED: the process has none);
+ * -EOVERFLOW (COUNTING: max are free). */
+REEVE_PUBLIC int reeve_semaphore_release(reeve_semaphore *semaphore);
+
+/* How many units are free now; those of the dead may not have come back yet. */
+REEVE_PUBLIC int reeve_semaphore_value(const reeve_semaphore *semaphore);
 
 REEVE_DECLARATIONS_END
 
