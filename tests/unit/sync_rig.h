@@ -141,14 +141,14 @@ static long step(int (*fn)(void *arg), void *arg, long n)
 	return i;
 }
 
-/* Kills fn after each of its instructions, or, when there are more than most,
- * after every k-th; check() looks at what is left, each time. */
+/* Kills fn after each of its instructions, or, in an ordinary run and when there
+ * are more than most, after every k-th; check() looks at what is left, each
+ * time. */
 _unused_ static void step_through(int (*fn)(void *arg), void (*check)(void *),
-				  void *arg)
+				  void *arg, unsigned long most)
 {
-	unsigned long most = rounds(250, STEPS_MAX);
 	long all = step(fn, arg, -1);
-	long by = all / (long)most + 1;
+	long by = all / (long)rounds(most, STEPS_MAX) + 1;
 	unsigned long n = 0;
 
 	check(arg);

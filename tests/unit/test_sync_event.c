@@ -131,7 +131,7 @@ START_TEST(test_setter_at_every_instruction)
 
 	ck_assert(falls_asleep(pid));
 	atomic_store(&x->turns, (uint32_t)pid);
-	step_through(set_it, see_the_waiter_go_on, x);
+	step_through(set_it, see_the_waiter_go_on, x, 250);
 	slay((pid_t)atomic_load(&x->turns));
 	stage_free(x);
 }
@@ -158,7 +158,7 @@ START_TEST(test_waiter_at_every_instruction)
 {
 	struct stage *x = stage_new();
 
-	step_through(wait_briefly, see_it_work, x);
+	step_through(wait_briefly, see_it_work, x, 250);
 	stage_free(x);
 }
 END_TEST

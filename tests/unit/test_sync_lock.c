@@ -370,7 +370,8 @@ START_TEST(test_every_instruction)
 {
 	struct account *x = account_new(_i == 1);
 
-	step_through(_i == 1 ? change_twice : change, see_that_all_is_well, x);
+	step_through(_i == 1 ? change_twice : change, see_that_all_is_well, x,
+		     250);
 	ck_assert_uint_gt(x->a, 0);
 	account_free(x);
 }
@@ -402,7 +403,7 @@ START_TEST(test_every_instruction_of_repair)
 	struct account *x = account_new(_i == 1);
 
 	ck_assert_int_eq(run(hold_and_end, x), 0);
-	step_through(repair_and_change, leave_it_held, x);
+	step_through(repair_and_change, leave_it_held, x, 250);
 	account_free(x);
 }
 END_TEST

@@ -219,7 +219,7 @@ START_TEST(test_every_instruction)
 {
 	struct stage *x = stage_new(REEVE_SEMAPHORE_OWNED, 2);
 
-	step_through(take_and_give, see_all_units, x);
+	step_through(take_and_give, see_all_units, x, 250);
 	stage_free(x);
 }
 END_TEST
@@ -242,7 +242,7 @@ START_TEST(test_every_instruction_counting)
 	struct stage *x = stage_new(REEVE_SEMAPHORE_COUNTING, 100000);
 
 	atomic_store(&x->turns, 100000);
-	step_through(take_and_give, see_no_more_units, x);
+	step_through(take_and_give, see_no_more_units, x, 250);
 	stage_free(x);
 }
 END_TEST

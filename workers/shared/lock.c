@@ -258,16 +258,15 @@ int reeve_lock_repaired(reeve_lock *lock)
 
 /* ---- for a condition ------------------------------------------------------------- */
 
+bool lock_is_sound(const reeve_lock *lock)
+{
+	return state_of(lock->memory) == LOCK_SOUND;
+}
+
 int lock_give_up(reeve_lock *lock)
 {
-	struct lock_memory *m = lock->memory;
-	int depth;
+	int depth = (int)atomic_load(&lock->memory->depth);
 
-	if (!lock_is_held(lock))
-		return -EPERM;
-	if (state_of(m) != LOCK_SOUND)
-		return -EOWNERDEAD;
-	depth = (int)atomic_load(&m->depth);
 	lock->is_taken = false;
 	(void)unlock_and_wake(lock);
 	return depth;

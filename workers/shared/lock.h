@@ -40,8 +40,11 @@ struct reeve_lock {
 /* Whether the calling thread holds it. */
 bool lock_is_held(reeve_lock *lock);
 
-/* Releases it whole. Returns how many times it was held, for lock_take_back();
- * -EPERM (not held); -EOWNERDEAD (not repaired: it stays held). */
+/* Of one that is held: nobody died holding it, or that was repaired. */
+bool lock_is_sound(const reeve_lock *lock);
+
+/* Releases it whole; it is held. Returns how many times it was, for
+ * lock_take_back(). */
 int lock_give_up(reeve_lock *lock);
 
 /* Takes it again, depth times, waiting as long as it takes. Returns what

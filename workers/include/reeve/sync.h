@@ -169,6 +169,61 @@ REEVE_PUBLIC int reeve_semaphore_release(reeve_semaphore *semaphore);
 /* How many units are free now; those of the dead may not have come back yet. */
 REEVE_PUBLIC int reeve_semaphore_value(const reeve_semaphore *semaphore);
 
+/* ---- Condition ----------------------------------------------------------------- */
+
+/* Where holders of a lock wait for what other holders change. Several conditions
+ * may belong to one lock. */
+typedef struct reeve_condition reeve_condition;
+
+/* Most threads of all processes that may wait at a time. */
+#define REEVE_CONDITION_WAITERS_MAX 256
+
+/* Makes one that belongs to lock, a Lock or RLock, which must outlive it. Returns
+ * 0; -EINVAL, -ENOMEM, -EMFILE, -ENFILE. */
+REEVE_PUBLIC int reeve_condition_new(reeve_lock *lock,
+				     reeve_condition **ret_condition);
+
+/* Opens the one behind fd, as reeve_lock_open() does; lock is a handle of the
+ * lock it belongs to, else -EINVAL. */
+REEVE_PUBLIC int reeve_condition_open(int fd, reeve_lock *lock,
+				      reeve_condition **ret_condition);
+
+/* Releases the handle, which may be NULL, and not that of the lock; returns
+ * NULL. */
+REEVE_PUBLIC reeve_condition *reeve_condition_free(reeve_condition *condition);
+
+/* The fd to pass to another program. */
+REEVE_PUBLIC int reeve_condition_fd(const reeve_condition *condition);
+
+/* Releases the lock (an RLock as many times as it is held), waits to be notified,
+ * and acquires it again, which the timeout does not bound. Returns, with the
+ * lock held,
+ * 0: notified; after the death of others perhaps once too often, so look at
+ *   what was waited for, or use reeve_condition_wait_for();
+ * -ETIMEDOUT: not in time;
+ * -EOWNERDEAD: a holder of the lock died, before or meanwhile: repair, as after
+ *   reeve_lock_acquire(); a notification counts as received;
+ * -EUSERS: REEVE_CONDITION_WAITERS_MAX others wait.
+ * Without it: -EPERM (the caller did not hold it), -ENOTRECOVERABLE. */
+REEVE_PUBLIC int reeve_condition_wait(reeve_condition *condition,
+				      uint64_t timeout_usec);
+
+/* Waits until is_so(arg), which is asked with the lock held, first without
+ * waiting. Returns 0 when it is so, and otherwise what reeve_condition_wait()
+ * does. */
+REEVE_PUBLIC int reeve_condition_wait_for(reeve_condition *condition,
+					  bool (*is_so)(void *arg), void *arg,
+					  uint64_t timeout_usec);
+
+/* Notifies one: who has waited longest. If it is killed before its wait has
+ * returned, the next who waited then is, within 100 ms. It runs when the caller
+ * has released the lock. Returns 0, also when nobody waits; -EPERM (the caller
+ * does not hold the lock). */
+REEVE_PUBLIC int reeve_condition_notify(reeve_condition *condition);
+
+/* Notifies all who wait. Returns 0, -EPERM. */
+REEVE_PUBLIC int reeve_condition_notify_all(reeve_condition *condition);
+
 REEVE_DECLARATIONS_END
 
 #endif
