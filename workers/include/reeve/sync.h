@@ -33,7 +33,8 @@
 
 REEVE_DECLARATIONS_BEGIN
 
-/* Most processes that may have units of one Semaphore at a time. */
+/* Most processes that may have units of one Semaphore, or take part in one
+ * Barrier, at a time; and most parties of a Barrier. */
 #define REEVE_PARTIES_MAX 256
 
 /* ---- Lock and RLock ------------------------------------------------------------ */
@@ -223,6 +224,71 @@ REEVE_PUBLIC int reeve_condition_notify(reeve_condition *condition);
 
 /* Notifies all who wait. Returns 0, -EPERM. */
 REEVE_PUBLIC int reeve_condition_notify_all(reeve_condition *condition);
+
+/* ---- Barrier ------------------------------------------------------------------- */
+
+/* Where so many threads, of one or several processes, wait for each other, round
+ * by round. When one of them cannot come, it breaks, for all, until it is reset. */
+typedef struct reeve_barrier reeve_barrier;
+
+/* What a barrier is to be. */
+struct reeve_barrier_spec {
+	unsigned parties; /* 1 .. REEVE_PARTIES_MAX */
+	/* What the last to arrive does while the others wait; negative breaks
+	 * the barrier. It is the handle's: each process that opens one says
+	 * the same. Default: nothing. */
+	int (*action)(void *arg);
+	void *arg;
+};
+
+/* Makes one. Returns 0; -EINVAL (spec), -ENOMEM, -EMFILE, -ENFILE. */
+REEVE_PUBLIC int reeve_barrier_new(const struct reeve_barrier_spec *spec,
+				   reeve_barrier **ret_barrier);
+
+/* Opens the one behind fd, as reeve_lock_open() does. The spec's parties are 0
+ * or the same, else -EINVAL; NULL: no action. */
+REEVE_PUBLIC int reeve_barrier_open(int fd,
+				    const struct reeve_barrier_spec *spec,
+				    reeve_barrier **ret_barrier);
+
+/* Releases the handle, which may be NULL; returns NULL. The process takes part no
+ * longer: its end is no death to the barrier. */
+REEVE_PUBLIC reeve_barrier *reeve_barrier_free(reeve_barrier *barrier);
+
+/* The fd to pass to another program. */
+REEVE_PUBLIC int reeve_barrier_fd(const reeve_barrier *barrier);
+
+/* Makes the calling process one that takes part. From then on, or from its first
+ * wait, its end breaks the barrier as soon as somebody waits; before, nobody
+ * knows of it. Returns 0; -EUSERS (REEVE_PARTIES_MAX others do). */
+REEVE_PUBLIC int reeve_barrier_enter(reeve_barrier *barrier);
+
+/* Waits until all parties have arrived. Returns which arrival this one was, from
+ * 0 to parties - 1;
+ * -ECANCELED: it is broken, or broke meanwhile: a process that took part ended
+ *   without having freed its handle, one was not in time, the action failed, or
+ *   somebody called abort or reset;
+ * -ETIMEDOUT: not in time, and now it is broken;
+ * -EUSERS: REEVE_PARTIES_MAX other processes take part;
+ * what the action returned, to the one that ran it. */
+REEVE_PUBLIC int reeve_barrier_wait(reeve_barrier *barrier,
+				    uint64_t timeout_usec);
+
+/* Makes it as new, with nobody taking part: before other processes use it, or
+ * after it broke. Who waits is told -ECANCELED. Returns 0. */
+REEVE_PUBLIC int reeve_barrier_reset(reeve_barrier *barrier);
+
+/* Breaks it. Returns 0. */
+REEVE_PUBLIC int reeve_barrier_abort(reeve_barrier *barrier);
+
+/* 1 when it is broken, 0 when it is not. */
+REEVE_PUBLIC int reeve_barrier_is_broken(const reeve_barrier *barrier);
+
+/* How many there have to be. */
+REEVE_PUBLIC int reeve_barrier_parties(const reeve_barrier *barrier);
+
+/* How many have arrived and wait. */
+REEVE_PUBLIC int reeve_barrier_n_waiting(const reeve_barrier *barrier);
 
 REEVE_DECLARATIONS_END
 
