@@ -392,18 +392,27 @@ static int repair_and_change(void *arg)
 	return reeve_lock_release(x->lock);
 }
 
-static void leave_it_held(void *arg)
+static int change_half(void *arg)
+{
+	struct account *x = arg;
+	int r = reeve_lock_acquire(x->lock, REEVE_FOREVER);
+
+	atomic_fetch_add(&x->a, 1);
+	return r;
+}
+
+static void leave_it_half_changed(void *arg)
 {
 	see_that_all_is_well(arg);
-	ck_assert_int_eq(run(hold_and_end, arg), 0);
+	ck_assert_int_eq(run(change_half, arg), 0);
 }
 
 START_TEST(test_every_instruction_of_repair)
 {
 	struct account *x = account_new(_i == 1);
 
-	ck_assert_int_eq(run(hold_and_end, x), 0);
-	step_through(repair_and_change, leave_it_held, x, 250);
+	ck_assert_int_eq(run(change_half, x), 0);
+	step_through(repair_and_change, leave_it_half_changed, x, 250);
 	account_free(x);
 }
 END_TEST
