@@ -100,9 +100,11 @@ int region_wait(_Atomic uint32_t *word, uint32_t value, uint64_t end_usec)
 	return 0;
 }
 
-void region_wake(_Atomic uint32_t *word, int n)
+int region_wake(_Atomic uint32_t *word, int n)
 {
-	(void)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+	long woken = syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+
+	return woken > 0 ? (int)woken : 0;
 }
 
 /* ---- who lives ---------------------------------------------------------------------- */

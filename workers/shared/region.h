@@ -69,8 +69,8 @@ void region_done(struct region *region);
  * again), or -ETIMEDOUT (end_usec is over). */
 int region_wait(_Atomic uint32_t *word, uint32_t value, uint64_t end_usec);
 
-/* Wakes at most n who sleep on word. */
-void region_wake(_Atomic uint32_t *word, int n);
+/* Wakes at most n who sleep on word; returns how many. */
+int region_wake(_Atomic uint32_t *word, int n);
 
 /* ---- who lives ------------------------------------------------------------------- */
 
