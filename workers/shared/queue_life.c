@@ -1,0 +1,174 @@
+/* A queue's life: made, opened by what was executed, released. What it does
+ * meanwhile is queue.c.
+ *
+ * Who opens a queue believes nothing that stands in it but what fits the size of
+ * the memory, and keeps that for itself.
+ */
+#include "workers/shared/queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "workers/base/pure/macro.h"
+#include "workers/base/sys/fd.h"
+
+_Static_assert(sizeof(struct queue_memory) <= QUEUE_RING_OFFSET, "ring");
+
+static uint64_t ring_size_of(uint64_t max_bytes)
+{
+	uint64_t size = REEVE_QUEUE_BYTES_MIN;
+
+	while (size < max_bytes)
+		size *= 2;
+	return size;
+}
+
+reeve_queue *reeve_queue_free(reeve_queue *q)
+{
+	if (!q)
+		return NULL;
+	region_done(&q->region);
+	(void)fd_close(q->event_fd);
+	free(q);
+	return NULL;
+}
+
+static void free_queue(reeve_queue **q)
+{
+	(void)reeve_queue_free(*q);
+}
+
+static int handle_new(reeve_queue **ret)
+{
+	reeve_queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return -ENOMEM;
+	q->region = REGION_NONE;
+	q->event_fd = -1;
+	q->spin_usec = QUEUE_SPIN_USEC;
+	*ret = q;
+	return 0;
+}
+
+static void handle_set(reeve_queue *q, uint64_t max_bytes, uint32_t max_items)
+{
+	q->memory = (struct queue_memory *)(void *)q->region.head;
+	q->ring = (unsigned char *)q->memory + QUEUE_RING_OFFSET;
+	q->ring_size = ring_size_of(max_bytes);
+	q->max_units = (uint32_t)(max_bytes / QUEUE_UNIT);
+	q->max_items = max_items;
+}
+
+static int mutex_init(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t attr;
+	int r = pthread_mutexattr_init(&attr);
+
+	if (r == 0)
+		r = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	if (r == 0)
+		r = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	if (r == 0)
+		r = pthread_mutex_init(mutex, &attr);
+	(void)pthread_mutexattr_destroy(&attr);
+	return -r;
+}
+
+static bool is_possible(uint64_t max_bytes, uint64_t max_items)
+{
+	return max_bytes >= REEVE_QUEUE_BYTES_MIN &&
+	       max_bytes <= REEVE_QUEUE_BYTES_MAX && max_items > 0 &&
+	       max_items <= REEVE_QUEUE_ITEMS_MAX;
+}
+
+int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
+{
+	_cleanup_(free_queue) reeve_queue *q = NULL;
+	const struct reeve_queue_spec s =
+		spec ? *spec : (struct reeve_queue_spec){ 0 };
+	uint64_t bytes = s.max_bytes ? s.max_bytes : REEVE_QUEUE_BYTES_DEFAULT;
+	uint32_t items = s.max_items ? s.max_items : REEVE_QUEUE_ITEMS_MAX;
+	int r;
+
+	if (!ret || !is_possible(bytes, items))
+		return -EINVAL;
+	r = handle_new(&q);
+	if (r < 0)
+		return r;
+	r = region_new(REGION_QUEUE, QUEUE_RING_OFFSET + ring_size_of(bytes),
+		       &q->region);
+	if (r < 0)
+		return r;
+	handle_set(q, bytes, items);
+	q->memory->max_bytes = bytes;
+	q->memory->max_items = items;
+	q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->event_fd < 0)
+		return -errno;
+	r = mutex_init(&q->memory->put_lock);
+	if (r == 0)
+		r = mutex_init(&q->memory->get_lock);
+	if (r == 0)
+		*ret = TAKE(q);
+	return r;
+}
+
+/* A pipe in its place could block whoever writes to it. */
+static int open_eventfd(int fd)
+{
+	char path[sizeof("/proc/self/fd/-2147483648")], link[32] = "";
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (readlink(path, link, sizeof(link) - 1) < 0)
+		return errno == ENOENT ? -EBADF : -errno;
+	if (strcmp(link, "anon_inode:[eventfd]") != 0)
+		return -EBADMSG;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int reeve_queue_open(const int fds[REEVE_QUEUE_FDS], reeve_queue **ret)
+{
+	_cleanup_(free_queue) reeve_queue *q = NULL;
+	struct queue_memory *m;
+	uint64_t bytes;
+	uint32_t items;
+	int r;
+
+	if (!fds || !ret)
+		return -EINVAL;
+	r = handle_new(&q);
+	if (r < 0)
+		return r;
+	r = region_open(fds[0], REGION_QUEUE, QUEUE_RING_OFFSET, &q->region);
+	if (r < 0)
+		return r;
+	m = (struct queue_memory *)(void *)q->region.head;
+	bytes = m->max_bytes;
+	items = m->max_items;
+	if (!is_possible(bytes, items) ||
+	    q->region.size != QUEUE_RING_OFFSET + ring_size_of(bytes))
+		return -EBADMSG;
+	handle_set(q, bytes, items);
+	r = open_eventfd(fds[1]);
+	if (r < 0)
+		return r;
+	q->event_fd = r;
+	*ret = TAKE(q);
+	return 0;
+}
+
+int reeve_queue_fds(const reeve_queue *q, int ret_fds[REEVE_QUEUE_FDS])
+{
+	if (!q || !ret_fds)
+		return -EINVAL;
+	ret_fds[0] = q->region.fd;
+	ret_fds[1] = q->event_fd;
+	return 0;
+}
