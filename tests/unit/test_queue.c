@@ -229,29 +229,39 @@ static int put_one(reeve_queue *q)
 	return reeve_queue_put(q, "12345678", 8, REEVE_FOREVER);
 }
 
-/* In the time of many looks, so that a lost wake-up would be seen. */
+/* Until somebody sleeps on bell, and a little longer. */
+static void until_asleep(const struct bell *bell)
+{
+	while (!(atomic_load(&bell->word) & BELL_HEARD))
+		;
+	(void)poll(NULL, 0, 3);
+}
+
+/* A lost wake-up would be made good by the next look, 100 ms later. */
 START_TEST(test_waiters_wake)
 {
 	reeve_queue *q = new_queue(1, 0);
-	uint64_t begin = clock_monotonic_usec();
+	uint64_t begin;
+	int n_late = 0;
 	pid_t pid;
 
 	for (uint64_t i = 0; i < 20; i++) {
 		pid = child_of(echo_one, q);
-		while (!(atomic_load(&q->memory->not_empty.word) & BELL_HEARD))
-			;
+		until_asleep(&q->memory->not_empty);
+		begin = clock_monotonic_usec();
 		put_number(q, i);
 		ck_assert_int_eq(end_of(pid), (int)i);
+		n_late += clock_monotonic_usec() - begin > 50000;
 		put_number(q, i);
 		pid = child_of(put_one, q);
-		while (!(atomic_load(&q->memory->not_full.word) & BELL_HEARD))
-			;
+		until_asleep(&q->memory->not_full);
+		begin = clock_monotonic_usec();
 		(void)get_number(q);
 		ck_assert_int_eq(end_of(pid), 0);
+		n_late += clock_monotonic_usec() - begin > 50000;
 		(void)get_number(q);
 	}
-	ck_assert_uint_lt(clock_monotonic_usec() - begin,
-			  40 * REGION_LOOK_USEC / 2);
+	ck_assert_int_lt(n_late, 8); /* a busy machine */
 	reeve_queue_free(q);
 }
 END_TEST

@@ -22,9 +22,9 @@ static bool is_soak(void)
 
 #define STRIDE 37 /* instructions between two kills, when there is no time */
 
-/* Lets a child run fn for n instructions, and kills it. Returns whether it was
- * still in it. */
-static bool kill_after(int (*fn)(reeve_queue *q), reeve_queue *q, long n)
+/* Lets a child run fn for n instructions. Returns its status. */
+static int step(int (*fn)(reeve_queue *q), reeve_queue *q, long n,
+		pid_t *ret_pid)
 {
 	pid_t pid = fork();
 	int status;
@@ -39,6 +39,16 @@ static bool kill_after(int (*fn)(reeve_queue *q), reeve_queue *q, long n)
 		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0 ||
 		    waitpid(pid, &status, 0) != pid)
 			ck_abort_msg("cannot step");
+	*ret_pid = pid;
+	return status;
+}
+
+/* The same, and kills it. Returns whether it was still in it. */
+static bool kill_after(int (*fn)(reeve_queue *q), reeve_queue *q, long n)
+{
+	pid_t pid;
+	int status = step(fn, q, n, &pid);
+
 	if (!WIFSTOPPED(status)) {
 		ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 		return false;
@@ -136,6 +146,42 @@ START_TEST(test_killed_in_get)
 {
 	each_step(get_first, check_get, false, false);
 	each_step(get_first, check_get, true, true);
+}
+END_TEST
+
+static int get_nothing(reeve_queue *q)
+{
+	return reeve_queue_get(q, NULL, 0, 0, NULL) == -EAGAIN;
+}
+
+/* A message comes at each instruction of a get that finds nothing and empties the
+ * eventfd: who polls sees it. */
+START_TEST(test_poll_at_each_step)
+{
+	reeve_queue *q = new_queue(0, 0);
+	struct pollfd p = { .fd = reeve_queue_poll_fd(q), .events = POLLIN };
+	long stride = is_soak() ? 1 : 3, n = 0;
+	bool was_in;
+	int status;
+	pid_t pid;
+
+	do {
+		ck_assert_int_eq(reeve_queue_put(q, "", 0, 0), 0);
+		ck_assert_int_eq(reeve_queue_get(q, NULL, 0, 0, NULL), 0);
+		status = step(get_nothing, q, n, &pid);
+		ck_assert_int_eq(reeve_queue_put(q, "", 0, 0), 0);
+		was_in = WIFSTOPPED(status);
+		if (was_in) {
+			(void)ptrace(PTRACE_CONT, pid, NULL, NULL);
+			(void)end_of(pid);
+		}
+		if (reeve_queue_qsize(q) > 0)
+			ck_assert_msg(poll(&p, 1, 0) == 1, "at %ld", n);
+		(void)reeve_queue_get(q, NULL, 0, 0, NULL);
+		n += stride;
+	} while (was_in);
+	ck_assert_int_gt(n, 100);
+	reeve_queue_free(q);
 }
 END_TEST
 
@@ -379,5 +425,6 @@ START_TEST(test_stopped_holder)
 END_TEST
 
 UNIT_MAIN("queue_deaths", test_killed_in_put, test_killed_in_get,
-	  test_random_kills, test_dead_sleepers_are_forgotten,
-	  test_ring_that_never_came, test_stopped_holder)
+	  test_poll_at_each_step, test_random_kills,
+	  test_dead_sleepers_are_forgotten, test_ring_that_never_came,
+	  test_stopped_holder)
