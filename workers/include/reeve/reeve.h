@@ -11,6 +11,7 @@
 #ifndef REEVE_REEVE_H
 #define REEVE_REEVE_H
 
+#include <reeve/pipe.h>
 #include <reeve/pool.h>
 #include <reeve/process.h>
 #include <reeve/queue.h>
