@@ -15,6 +15,7 @@
 #include <reeve/pool.h>
 #include <reeve/process.h>
 #include <reeve/queue.h>
+#include <reeve/shared.h>
 #include <reeve/sync.h>
 #include <reeve/types.h>
 
