@@ -11,7 +11,6 @@
 #include "workers/pool/engine.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -583,7 +582,7 @@ int engine_init(struct engine *e, struct port *ports, unsigned n_ports,
 		.n_ports = n_ports,
 		.window = window,
 		.max_items = UINT32_MAX,
-		.checks_unready = UINT_MAX,
+		.checks_unready = UINT32_MAX,
 		.hooks = hooks,
 		.redo_size = (size_t)n_ports * ports[0].channel.n_slots + 1,
 	};
