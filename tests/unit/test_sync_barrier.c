@@ -314,7 +314,7 @@ START_TEST(test_waiter_at_every_instruction)
 {
 	struct stage *x = stage_new(2, _i == 1);
 
-	step_through(wait_briefly, see_it_work, x, 150);
+	step_through(wait_briefly, see_it_work, x, 50);
 	stage_free(x);
 }
 END_TEST

@@ -157,23 +157,33 @@ static int acquire_again(struct lock_memory *m)
 	return 0;
 }
 
-int reeve_lock_acquire(reeve_lock *lock, uint64_t timeout_usec)
+/* What is not "nobody has it, and nobody died". */
+static int acquire_slowly(reeve_lock *lock, int r, uint64_t timeout_usec)
 {
-	struct lock_memory *m;
-	int r;
+	struct lock_memory *m = lock->memory;
 
-	if (!lock)
-		return -EINVAL;
-	m = lock->memory;
-	r = mutex_lock(&m->mutex, 0);
-	if (r == -ETIMEDOUT && timeout_usec > 0)
+	if (r == EBUSY)
 		r = mutex_lock(&m->mutex,
-			       usec_add(clock_monotonic_usec(), timeout_usec));
+			       timeout_usec ? usec_add(clock_monotonic_usec(),
+						       timeout_usec)
+					    : 0);
+	else
+		r = r == EOWNERDEAD ? 1 : -r;
 	if (r == 1)
 		suspect(m);
 	if (r >= 0)
 		return enter(lock);
 	return r == -EDEADLK ? acquire_again(m) : r;
+}
+
+int reeve_lock_acquire(reeve_lock *lock, uint64_t timeout_usec)
+{
+	int r;
+
+	if (!lock)
+		return -EINVAL;
+	r = pthread_mutex_trylock(&lock->memory->mutex);
+	return r == 0 ? enter(lock) : acquire_slowly(lock, r, timeout_usec);
 }
 
 /* ---- releasing ------------------------------------------------------------------- */

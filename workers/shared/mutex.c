@@ -39,25 +39,17 @@ static int lock_for_a_while(pthread_mutex_t *mutex, uint64_t end_usec)
 	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
 }
 
-static int lock_slowly(pthread_mutex_t *mutex, uint64_t end_usec)
+/* Others hold it. */
+int mutex_lock_slowly(pthread_mutex_t *mutex, uint64_t end_usec)
 {
 	int r;
 
+	if (end_usec == 0)
+		return -ETIMEDOUT;
 	do
 		r = lock_for_a_while(mutex, end_usec);
 	while (r == ETIMEDOUT &&
 	       (end_usec == UINT64_MAX || clock_monotonic_usec() < end_usec));
-	return r;
-}
-
-int mutex_lock(pthread_mutex_t *mutex, uint64_t end_usec)
-{
-	int r = pthread_mutex_trylock(mutex);
-
-	if (r == 0)
-		return 0;
-	if (r == EBUSY)
-		r = end_usec == 0 ? ETIMEDOUT : lock_slowly(mutex, end_usec);
 	return r == EOWNERDEAD ? 1 : -r;
 }
 
@@ -66,9 +58,4 @@ void mutex_mend(pthread_mutex_t *mutex)
 	int r = pthread_mutex_consistent(mutex);
 
 	reeve_assert(r == 0);
-}
-
-int mutex_unlock(pthread_mutex_t *mutex)
-{
-	return -pthread_mutex_unlock(mutex);
 }

@@ -64,6 +64,9 @@ void region_done(struct region *region);
  * the rest is for looking and for a machine that is busy. */
 #define REGION_LOOK_USEC UINT64_C(50000)
 
+/* And before it sleeps it looks for so long whether it has to. */
+#define REGION_SPIN_USEC UINT64_C(20)
+
 /* Sleeps while *word is value, until end_usec (CLOCK_MONOTONIC; UINT64_MAX:
  * without end) or for REGION_LOOK_USEC, whichever comes first. Returns 0 (look
  * again), or -ETIMEDOUT (end_usec is over). */
