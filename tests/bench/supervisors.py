@@ -25,6 +25,7 @@ import signal
 import sys
 import time
 
+import locks
 import logs
 import machine
 import peers
@@ -229,6 +230,7 @@ TOPICS = {
     'logs': lambda setup, kinds: logs.throughput(setup),
     'process': lambda setup, kinds: process.starts(setup),
     'pool': lambda setup, kinds: pool.pools(setup),
+    'sync': lambda setup, kinds: locks.locks(setup),
 }
 
 
