@@ -109,8 +109,12 @@ _unused_ static bool falls_asleep(pid_t pid)
 	return false;
 }
 
+/* Who it is, it asks before: that is thousands of instructions, once. */
 static void trace_me(int (*fn)(void *arg), void *arg)
 {
+	struct party self;
+
+	party_self(&self);
 	(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	(void)raise(SIGSTOP);
 	_exit(fn(arg));
@@ -152,7 +156,7 @@ _unused_ static void step_through(int (*fn)(void *arg), void (*check)(void *),
 	unsigned long n = 0;
 
 	check(arg);
-	for (long i = 0; i < all; i += by, n++) {
+	for (long i = all - 1; i >= 0; i -= by, n++) {
 		(void)step(fn, arg, i);
 		check(arg);
 	}
