@@ -23,7 +23,9 @@ static int count_fds(void)
 	DIR *dir = opendir("/proc/self/fd");
 	int n = 0;
 
-	while (dir && readdir(dir))
+	if (!dir)
+		return -1;
+	while (readdir(dir))
 		n++;
 	(void)closedir(dir);
 	return n;
@@ -231,8 +233,7 @@ static void try_few_processes(void *arg)
 	if (reeve_pool_new(&spec, &pool) != -EAGAIN || pool ||
 	    count_fds() != before)
 		_exit(1);
-	/* a service thread counts as well */
-	limit(RLIMIT_NPROC, 3u + (spec.service == REEVE_SERVICE_THREAD), 100);
+	limit(RLIMIT_NPROC, 3, 100);
 	if (reeve_pool_new(&spec, &pool) != 0)
 		_exit(2);
 	for (uint64_t i = 0; i < 10; i++)
@@ -252,7 +253,9 @@ START_TEST(test_few_processes)
 {
 	int mode = _i;
 
-	if (getuid() != 0 || pool_modes[_i].context != REEVE_CONTEXT_FORK)
+	/* A service thread counts as well, and might find no place itself. */
+	if (getuid() != 0 || pool_modes[_i].context != REEVE_CONTEXT_FORK ||
+	    pool_modes[_i].service == REEVE_SERVICE_THREAD)
 		return;
 	ck_assert_int_eq(unit_fork(try_few_processes, &mode, NULL), 0);
 }
