@@ -241,7 +241,7 @@ int reeve_array_get(reeve_array *a, size_t index, void *ret_item)
 	if (!a || !ret_item)
 		return -EINVAL;
 	r = begin_item(a, index, &item);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	load_item(item, a->item_size, ret_item);
 	end_item(a);
@@ -256,7 +256,7 @@ int reeve_array_set(reeve_array *a, size_t index, const void *from)
 	if (!a || !from)
 		return -EINVAL;
 	r = begin_item(a, index, &item);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	store_item(item, a->item_size, from);
 	end_item(a);
@@ -275,7 +275,7 @@ int reeve_array_add(reeve_array *a, size_t index, int64_t delta,
 	if (!types[a->type].is_integer)
 		return -EOPNOTSUPP;
 	r = begin_item(a, index, &item);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	sum = add(item, a->item_size, types[a->type].is_signed, delta);
 	end_item(a);
