@@ -199,14 +199,14 @@ struct message {
 	unsigned char payload[PAYLOAD_MAX];
 };
 
-struct ledger {
+struct books {
 	_Atomic uint32_t n_lives;
 	_Atomic uint32_t n_wrong;
 	_Atomic uint32_t told[LIVES];	       /* put returned 0 for these */
 	_Atomic uint8_t got[LIVES][LIFE_PUTS]; /* how often */
 };
 
-static struct ledger *ledger;
+static struct books *books;
 
 static uint64_t sum_of(const struct message *m, size_t size)
 {
@@ -219,7 +219,7 @@ static uint64_t sum_of(const struct message *m, size_t size)
 
 static int produce(reeve_queue *q)
 {
-	struct message m = { .life = atomic_fetch_add(&ledger->n_lives, 1) };
+	struct message m = { .life = atomic_fetch_add(&books->n_lives, 1) };
 	struct rng rng;
 	size_t size;
 	int r = 0;
@@ -236,7 +236,7 @@ static int produce(reeve_queue *q)
 		m.sum = sum_of(&m, size);
 		r = reeve_queue_put(q, &m, size, REEVE_FOREVER);
 		if (r == 0)
-			atomic_store(&ledger->told[m.life], m.number);
+			atomic_store(&books->told[m.life], m.number);
 	}
 	return r != 0 && r != -EPIPE;
 }
@@ -257,11 +257,11 @@ static int consume(reeve_queue *q)
 	while (r = reeve_queue_get(q, &m, sizeof(m), REEVE_FOREVER, &size),
 	       r == 0) {
 		if (!is_right(&m, size) || m.number <= last[m.life]) {
-			atomic_fetch_add(&ledger->n_wrong, 1);
+			atomic_fetch_add(&books->n_wrong, 1);
 			continue;
 		}
 		last[m.life] = m.number; /* FIFO per producer */
-		atomic_fetch_add(&ledger->got[m.life][m.number], 1);
+		atomic_fetch_add(&books->got[m.life][m.number], 1);
 	}
 	return r != -EPIPE;
 }
@@ -273,10 +273,10 @@ static void check_ledger(unsigned n_killed_consumers)
 	unsigned n_missing = 0, n_twice = 0, n_early = 0, n = 0;
 
 	for (uint32_t life = 0; life < LIVES; life++) {
-		uint32_t told = atomic_load(&ledger->told[life]);
+		uint32_t told = atomic_load(&books->told[life]);
 
 		for (uint32_t i = 1; i < LIFE_PUTS; i++) {
-			uint8_t got = atomic_load(&ledger->got[life][i]);
+			uint8_t got = atomic_load(&books->got[life][i]);
 
 			n += got;
 			n_twice += got > 1;
@@ -284,7 +284,7 @@ static void check_ledger(unsigned n_killed_consumers)
 			n_early += got > 0 && i > told + 1;
 		}
 	}
-	ck_assert_uint_eq(atomic_load(&ledger->n_wrong), 0);
+	ck_assert_uint_eq(atomic_load(&books->n_wrong), 0);
 	ck_assert_uint_eq(n_twice, 0);
 	ck_assert_uint_eq(n_early, 0);
 	ck_assert_uint_le(n_missing, n_killed_consumers);
@@ -324,9 +324,9 @@ static void random_kills(int n_producers, int n_consumers, unsigned n_kills)
 			  .n_producers = n_producers,
 			  .n = n_producers + n_consumers };
 
-	ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(ledger, MAP_FAILED);
+	books = mmap(NULL, sizeof(*books), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(books, MAP_FAILED);
 	c.rng = (struct rng){ clock_monotonic_usec() };
 	for (int i = 0; i < c.n; i++)
 		start(&c, i);
@@ -337,7 +337,7 @@ static void random_kills(int n_producers, int n_consumers, unsigned n_kills)
 		ck_assert_int_eq(end_of(c.pids[i]), 0);
 	check_ledger(c.n_killed[1]);
 	unit_count(n_kills, "kills");
-	(void)munmap(ledger, sizeof(*ledger));
+	(void)munmap(books, sizeof(*books));
 	reeve_queue_free(c.q);
 }
 

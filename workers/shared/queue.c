@@ -60,6 +60,7 @@ static int lock_slowly(pthread_mutex_t *mutex, struct patience *p)
 	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
 }
 
+/* Returns 0, 1 (its last owner died), or -errno. */
 static int lock(pthread_mutex_t *mutex, struct patience *p)
 {
 	int r = pthread_mutex_trylock(mutex);
@@ -68,7 +69,8 @@ static int lock(pthread_mutex_t *mutex, struct patience *p)
 		r = lock_slowly(mutex, p);
 	if (r != EOWNERDEAD)
 		return -r;
-	return -pthread_mutex_consistent(mutex);
+	r = pthread_mutex_consistent(mutex);
+	return r == 0 ? 1 : -r;
 }
 
 static void unlock(pthread_mutex_t *mutex)
@@ -118,7 +120,8 @@ struct attempt {
 	const void *data;
 	size_t size;
 	unsigned char *buffer;
-	bool is_new; /* get into new memory */
+	bool is_new;  /* get into new memory */
+	bool is_join; /* what is waited for takes longer than a while */
 };
 
 /* After a first try that said -EAGAIN. */
@@ -129,7 +132,8 @@ static int attempt_slowly(reeve_queue *q, struct bell *bell, struct attempt *a)
 
 	if (a->patience.timeout_usec == 0)
 		return -EAGAIN;
-	look_for_a_while(q, a->units);
+	if (!a->is_join)
+		look_for_a_while(q, a->units);
 	for (;;) {
 		word = bell_listen(bell);
 		r = a->try(q, a);
@@ -266,10 +270,23 @@ static int put_locked(reeve_queue *q, const struct attempt *a)
 	return 0;
 }
 
+/* Who died may not have signalled what it put. */
+static int lock_to_put(reeve_queue *q, struct patience *p)
+{
+	struct queue_memory *m = q->memory;
+	int r = lock(&m->put_lock, p);
+
+	if (r > 0 && atomic_load(&m->polled)) {
+		atomic_store(&m->signalled, 0);
+		signal_pollers(q);
+	}
+	return MIN(r, 0);
+}
+
 static int try_put(reeve_queue *q, struct attempt *a)
 {
 	struct queue_memory *m = q->memory;
-	int r = lock(&m->put_lock, &a->patience);
+	int r = lock_to_put(q, &a->patience);
 
 	if (r < 0)
 		return r;
@@ -334,10 +351,25 @@ static int find_buffer(struct attempt *a, size_t size)
 {
 	if (!a->is_new)
 		return size > a->size ? -EMSGSIZE : 0;
+	free(a->buffer); /* of an attempt that failed */
 	a->buffer = malloc(size + 1);
 	if (!a->buffer)
 		return -ENOMEM;
 	a->buffer[size] = 0;
+	return 0;
+}
+
+/* From here on the message is gone: its taker's. */
+static int move_head(reeve_queue *q, uint64_t from, uint64_t to)
+{
+	struct queue_memory *m = q->memory;
+	int r = q->is_joinable ? tally_take(&m->tally, from) : 0;
+
+	if (r < 0)
+		return r;
+	(void)atomic_exchange(&m->head, to);
+	if (q->is_joinable)
+		tally_taken(&m->tally);
 	return 0;
 }
 
@@ -365,16 +397,24 @@ static int get_locked(reeve_queue *q, struct attempt *a)
 	if (size > 0)
 		ring_read(q, unit + 1, a->buffer, size);
 	a->size = size;
-	/* From here on it is gone. */
-	(void)atomic_exchange(&m->head,
-			      queue_end(items + 1, unit + queue_units(size)));
-	return 0;
+	return move_head(q, head,
+			 queue_end(items + 1, unit + queue_units(size)));
+}
+
+static int lock_to_get(reeve_queue *q, struct patience *p)
+{
+	struct queue_memory *m = q->memory;
+	int r = lock(&m->get_lock, p);
+
+	if (r > 0 && q->is_joinable)
+		tally_repair(&m->tally, atomic_load(&m->head));
+	return MIN(r, 0);
 }
 
 static int try_get(reeve_queue *q, struct attempt *a)
 {
 	struct queue_memory *m = q->memory;
-	int r = lock(&m->get_lock, &a->patience);
+	int r = lock_to_get(q, &a->patience);
 
 	if (r < 0)
 		return r;
@@ -421,10 +461,67 @@ int reeve_queue_get_new(reeve_queue *q, uint64_t timeout_usec, void **ret_data,
 		return -EINVAL;
 	r = attempt(q, &q->memory->not_empty, &a);
 	if (r < 0)
+		free(a.buffer); /* no entry was free */
+	if (r < 0)
 		return r;
 	*ret_data = a.buffer;
 	*ret_size = a.size;
 	return 0;
+}
+
+/* ---- joining ------------------------------------------------------------------------------- */
+
+int reeve_queue_task_done(reeve_queue *q)
+{
+	struct patience patience = { .timeout_usec = REEVE_FOREVER };
+	struct queue_memory *m;
+	int r;
+
+	if (!q)
+		return -EINVAL;
+	if (!q->is_joinable)
+		return -EOPNOTSUPP;
+	m = q->memory;
+	r = lock_to_get(q, &patience);
+	if (r < 0)
+		return r;
+	r = tally_finish(&m->tally);
+	unlock(&m->get_lock);
+	if (r == 0)
+		bell_ring(&m->idle, INT_MAX);
+	return r;
+}
+
+static int try_join(reeve_queue *q, struct attempt *a)
+{
+	struct queue_memory *m = q->memory;
+	int r = lock_to_get(q, &a->patience);
+
+	if (r < 0)
+		return r;
+	if (atomic_load(&m->tail) != atomic_load(&m->head) ||
+	    tally_unfinished(&m->tally) > 0)
+		r = -EAGAIN;
+	a->size = atomic_load(&m->tally.n_lost);
+	unlock(&m->get_lock);
+	return r;
+}
+
+int reeve_queue_join(reeve_queue *q, uint64_t timeout_usec, size_t *ret_lost)
+{
+	struct attempt a = { .try = try_join,
+			     .patience = { .timeout_usec = timeout_usec },
+			     .is_join = true };
+	int r;
+
+	if (!q)
+		return -EINVAL;
+	if (!q->is_joinable)
+		return -EOPNOTSUPP;
+	r = attempt(q, &q->memory->idle, &a);
+	if (r == 0 && ret_lost)
+		*ret_lost = a.size;
+	return r;
 }
 
 /* ---- what it is like ------------------------------------------------------------------------- */
@@ -483,7 +580,7 @@ int reeve_queue_close(reeve_queue *q)
 		return -EINVAL;
 	m = q->memory;
 	/* Under the lock: when it is closed, nobody is about to put. */
-	r = lock(&m->put_lock, &patience);
+	r = lock_to_put(q, &patience);
 	if (r < 0)
 		return r;
 	atomic_store(&m->closed, 1);

@@ -24,6 +24,7 @@
 
 #include "workers/pool/spin.h"
 #include "workers/shared/bell.h"
+#include "workers/shared/tally.h"
 #include "workers/shared/region.h"
 
 #define QUEUE_UNIT	  8U /* bytes: REEVE_QUEUE_ITEM_BYTES */
@@ -35,6 +36,7 @@ struct queue_memory {
 	/* Since it was made: */
 	uint64_t max_bytes;
 	uint32_t max_items;
+	uint32_t is_joinable;
 
 	_Alignas(64) pthread_mutex_t put_lock; /* robust */
 	_Atomic uint64_t seen_head;
@@ -48,6 +50,10 @@ struct queue_memory {
 	_Atomic uint32_t closed;
 	_Atomic uint32_t polled;    /* somebody may poll the eventfd */
 	_Atomic uint32_t signalled; /* the eventfd is readable */
+
+	/* Of a joinable queue. */
+	_Alignas(64) struct bell idle;
+	struct tally tally;
 };
 
 struct reeve_queue {
@@ -57,6 +63,7 @@ struct reeve_queue {
 	uint64_t ring_size; /* power of two */
 	uint32_t max_units;
 	uint32_t max_items;
+	bool is_joinable;
 	int event_fd;
 	_Atomic uint32_t spin_usec; /* struct spin: what was worth it lately */
 };

@@ -17,6 +17,7 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/fd.h"
 
+_Static_assert(TALLY_ENTRIES == REEVE_QUEUE_TAKERS_MAX, "tally");
 _Static_assert(sizeof(struct queue_memory) <= QUEUE_RING_OFFSET, "ring");
 
 static uint64_t ring_size_of(uint64_t max_bytes)
@@ -63,6 +64,7 @@ static void handle_set(reeve_queue *q, uint64_t max_bytes, uint32_t max_items)
 	q->ring_size = ring_size_of(max_bytes);
 	q->max_units = (uint32_t)(max_bytes / QUEUE_UNIT);
 	q->max_items = max_items;
+	q->is_joinable = q->memory->is_joinable != 0;
 }
 
 static int mutex_init(pthread_mutex_t *mutex)
@@ -94,6 +96,7 @@ int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
 		spec ? *spec : (struct reeve_queue_spec){ 0 };
 	uint64_t bytes = s.max_bytes ? s.max_bytes : REEVE_QUEUE_BYTES_DEFAULT;
 	uint32_t items = s.max_items ? s.max_items : REEVE_QUEUE_ITEMS_MAX;
+	struct queue_memory *m;
 	int r;
 
 	if (!ret || !is_possible(bytes, items))
@@ -105,15 +108,17 @@ int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
 		       &q->region);
 	if (r < 0)
 		return r;
+	m = (struct queue_memory *)(void *)q->region.head;
+	m->max_bytes = bytes;
+	m->max_items = items;
+	m->is_joinable = s.is_joinable;
 	handle_set(q, bytes, items);
-	q->memory->max_bytes = bytes;
-	q->memory->max_items = items;
 	q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->event_fd < 0)
 		return -errno;
-	r = mutex_init(&q->memory->put_lock);
+	r = mutex_init(&m->put_lock);
 	if (r == 0)
-		r = mutex_init(&q->memory->get_lock);
+		r = mutex_init(&m->get_lock);
 	if (r == 0)
 		*ret = TAKE(q);
 	return r;

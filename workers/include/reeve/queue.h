@@ -22,6 +22,14 @@
  *   something to get.
  *   reeve_queue_close() says that nothing more will be put: who gets is given
  *   what is left, and then -EPIPE.
+ *   With is_joinable it is multiprocessing.JoinableQueue: who has got a message
+ *   says with reeve_queue_task_done() that it is dealt with, and
+ *   reeve_queue_join() waits until all are. A process that dies with unfinished
+ *   tasks finishes them by that: they are lost, and join says how many; it does
+ *   not put them back, as nobody knows how far they were done.
+ *   A function that is started as a process has no other fds than it is given:
+ *   for one that uses an inherited handle, set keep_fds, or give it both fds by
+ *   the same numbers.
  * Safety
  *   All functions may be called from any thread of any process that has the
  *   queue, but reeve_queue_free(), the last call on a handle in a process; none
@@ -53,6 +61,8 @@ typedef struct reeve_queue reeve_queue;
 #define REEVE_QUEUE_ITEMS_MAX INT32_MAX
 /* What each message costs besides its size, which is rounded up to this. */
 #define REEVE_QUEUE_ITEM_BYTES 8
+/* Most processes that may have unfinished tasks of a joinable queue at a time. */
+#define REEVE_QUEUE_TAKERS_MAX 256
 /* How many fds a queue has. */
 #define REEVE_QUEUE_FDS 2
 
@@ -63,6 +73,7 @@ struct reeve_queue_spec {
 	 * plus REEVE_QUEUE_ITEM_BYTES. The largest message is smaller by that
 	 * much. Memory is used when touched, up to the next power of two. */
 	uint64_t max_bytes;
+	bool is_joinable; /* counts unfinished tasks; costs get some time */
 };
 
 /* Makes a queue. spec may be NULL. Returns 0; -EINVAL (spec), -ENOMEM, -EMFILE,
@@ -95,7 +106,8 @@ REEVE_PUBLIC int reeve_queue_put(reeve_queue *queue, const void *data,
 
 /* Gets the next message into buffer. Returns 0; -EAGAIN (empty, and timeout_usec
  * is 0), -ETIMEDOUT, -EPIPE (closed and empty), -EMSGSIZE (it is larger than
- * size_bytes, and stays the next), -EBADMSG, -EINVAL. ret_size may be NULL. */
+ * size_bytes, and stays the next), -EBADMSG, -EINVAL; of a joinable queue also
+ * -EUSERS (REEVE_QUEUE_TAKERS_MAX). ret_size may be NULL. */
 REEVE_PUBLIC int reeve_queue_get(reeve_queue *queue, void *buffer,
 				 size_t size_bytes, uint64_t timeout_usec,
 				 size_t *ret_size);
@@ -123,6 +135,19 @@ REEVE_PUBLIC int reeve_queue_close(reeve_queue *queue);
  * costs everybody a system call. A process that is killed inside put or get may
  * leave it silent until the next put: poll with a timeout, and then get. */
 REEVE_PUBLIC int reeve_queue_poll_fd(reeve_queue *queue);
+
+/* Says that a task this process got from a joinable queue is finished. Any of
+ * its threads may; a process that it forks may not. Returns 0; -EPERM (it has
+ * none), -EOPNOTSUPP (not joinable). */
+REEVE_PUBLIC int reeve_queue_task_done(reeve_queue *queue);
+
+/* Waits until all that was put was got and finished. Returns 0, with *ret_lost
+ * (may be NULL) the number of tasks that were lost, since the queue was made, with
+ * processes that died; -EAGAIN (timeout_usec is 0), -ETIMEDOUT, -EOPNOTSUPP.
+ * Processes are told apart within one PID namespace. A death is seen within
+ * 100 ms. */
+REEVE_PUBLIC int reeve_queue_join(reeve_queue *queue, uint64_t timeout_usec,
+				  size_t *ret_lost);
 
 REEVE_DECLARATIONS_END
 
