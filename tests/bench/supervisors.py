@@ -31,6 +31,7 @@ import machine
 import peers
 import pool
 import process
+import queues
 import table
 from life import Failed, Run, note, say
 from table import Goal, Row
@@ -229,6 +230,7 @@ TOPICS = {
     'many': many_workers,
     'logs': lambda setup, kinds: logs.throughput(setup),
     'process': lambda setup, kinds: process.starts(setup),
+    'queue': lambda setup, kinds: queues.messages(setup),
     'pool': lambda setup, kinds: pool.pools(setup),
     'sync': lambda setup, kinds: locks.locks(setup),
 }
