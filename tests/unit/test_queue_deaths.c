@@ -3,6 +3,7 @@
  * dead one's.
  */
 #include "tests/unit/queue_rig.h"
+#include "tests/unit/step_rig.h"
 
 #include <poll.h>
 #include <stdatomic.h>
@@ -107,7 +108,7 @@ static void check_get(reeve_queue *q)
 static void each_step(int (*fn)(reeve_queue *q), void (*check)(reeve_queue *),
 		      bool is_polled, bool is_heard)
 {
-	long stride = is_soak() ? 1 : STRIDE, n = 0;
+	long stride = is_soak() ? 1 : STRIDE * STEP_FACTOR, n = 0;
 	reeve_queue *q = new_queue(0, 128);
 	uint64_t begin;
 	char c;
@@ -160,7 +161,7 @@ START_TEST(test_poll_at_each_step)
 {
 	reeve_queue *q = new_queue(0, 0);
 	struct pollfd p = { .fd = reeve_queue_poll_fd(q), .events = POLLIN };
-	long stride = is_soak() ? 1 : 3, n = 0;
+	long stride = is_soak() ? 1 : 3 * STEP_FACTOR, n = 0;
 	bool was_in;
 	int status;
 	pid_t pid;
