@@ -108,7 +108,9 @@ static void prepare_channel(struct keeper *k, size_t i, uint32_t generation)
 	atomic_store(&m->signs.phase, PHASE_STARTING);
 }
 
-/* pid and generation change together, for who looks at sequence. */
+/* pid and generation change together, for who looks at sequence. The turn comes
+ * last: an owner that sees the new one must not find the old end beside it, which
+ * it would take for this worker's. */
 static void show_worker(struct keeper *k, size_t i)
 {
 	struct seat *seat = &k->board->seats[i];
@@ -119,11 +121,11 @@ static void show_worker(struct keeper *k, size_t i)
 	atomic_store(&seat->sequence, sequence + 1);
 	atomic_store(&seat->pid, w->pid);
 	atomic_store(&seat->generation, w->generation);
-	atomic_store(&seat->turn, w->turn);
 	atomic_store(&seat->started_usec, w->started_usec);
 	if (w->is_recycled)
 		atomic_fetch_add(&seat->n_recycled, 1);
 	atomic_store(&seat->state, SEAT_LIVE);
+	atomic_store(&seat->turn, w->turn);
 	atomic_store(&seat->sequence, sequence + 2);
 	atomic_fetch_add(&k->board->n_started, 1);
 	atomic_fetch_add(&k->board->n_changes, 1);

@@ -149,6 +149,7 @@ static void look_at(struct reeve_pool *pool, unsigned i)
 {
 	struct seat *seat = &pool->board->seats[i];
 	struct reeve_outcome end;
+	uint32_t generation;
 
 	if (atomic_load(&seat->turn) != pool->views[i].turn)
 		return;
@@ -156,8 +157,10 @@ static void look_at(struct reeve_pool *pool, unsigned i)
 	case SEAT_EMPTY:
 		break;
 	case SEAT_LIVE:
-		engine_port_live(&pool->engine, i,
-				 atomic_load(&seat->generation),
+		/* Written last, read first: the pid is this one's, or that of a
+		 * later one, for whom we look again. */
+		generation = atomic_load(&seat->generation);
+		engine_port_live(&pool->engine, i, generation,
 				 atomic_load(&seat->pid));
 		break;
 	case SEAT_ENDED:
