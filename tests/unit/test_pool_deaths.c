@@ -328,6 +328,53 @@ START_TEST(test_keeper_killed)
 }
 END_TEST
 
+/* The first to start may, the others not. */
+static int init_once(void *argument, size_t size _unused_)
+{
+	atomic_int *n_starts;
+
+	memcpy(&n_starts, argument, sizeof(n_starts));
+	return atomic_fetch_add(n_starts, 1) < 2 ? 0 : -EACCES;
+}
+
+/* No other can be started: who is busy still is not waited for. */
+START_TEST(test_given_up_beside_a_busy_worker)
+{
+	atomic_int *n_starts = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	const uint64_t way = END_KILL;
+	struct reeve_result *running;
+	struct reeve_outcome o;
+	struct reeve_pool *pool;
+
+	if (pool_modes[_i].context != REEVE_CONTEXT_FORK)
+		return;
+	pool = new_pool(_i, (struct reeve_pool_spec){
+				    .processes = 2,
+				    .initializer = init_once,
+				    .initializer_argument = &n_starts,
+				    .initializer_size = sizeof(n_starts),
+				    .restart_limit = 1,
+			    });
+	ck_assert_int_eq(reeve_pool_apply_async(pool, wait_for_ever, NULL, 0,
+						NULL, &running),
+			 0);
+	wait_until_running(pool, 1);
+	ck_assert_int_eq(reeve_pool_apply(pool, end_somehow, &way, 8, NULL,
+					  NULL, &o),
+			 -EPIPE);
+	ck_assert_int_eq(reeve_result_wait(running, LONG_WAIT), 0);
+	reeve_result_outcome(running, &o);
+	ck_assert_int_eq(o.kind, REEVE_CANCELLED);
+	ck_assert_int_eq(o.error, -ESHUTDOWN);
+	reeve_result_unref(running);
+	ck_assert_int_eq(reeve_pool_close(pool), 0);
+	ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
+	reeve_pool_free(pool);
+	(void)munmap(n_starts, 4096);
+}
+END_TEST
+
 /* In a child: a busy pool whose owner is killed. */
 static void own_a_pool(void *arg)
 {
@@ -410,5 +457,6 @@ END_TEST
 
 POOL_MAIN("pool_deaths", test_each_way_to_end, test_all_at_once,
 	  test_random_kills, test_kill_idle_workers, test_stopped_worker,
-	  test_scribbling_worker, test_keeper_killed, test_owner_gone,
+	  test_scribbling_worker, test_keeper_killed,
+	  test_given_up_beside_a_busy_worker, test_owner_gone,
 	  test_half_a_reply)

@@ -183,6 +183,10 @@ void seats_give_up(struct reeve_pool *pool, int error, const char *why)
 		.error = error,
 	};
 	(void)snprintf(pool->why.message, sizeof(pool->why.message), "%s", why);
+	/* Who lives still has a task that nobody waits for any more, and would
+	 * not hear of a close. */
+	atomic_store(&pool->board->order, ORDER_TERMINATE);
+	seats_ring(pool);
 	engine_give_up(&pool->engine, &pool->why);
 }
 

@@ -42,7 +42,8 @@ static void close_if_done(struct reeve_pool *pool)
 		port_close(&pool->ports[i]);
 		pool->engine.hooks->wake(&pool->engine, i);
 	}
-	atomic_store(&pool->board->order, ORDER_CLOSE);
+	if (!pool->is_broken) /* else it has a stronger one already */
+		atomic_store(&pool->board->order, ORDER_CLOSE);
 	seats_ring(pool);
 }
 
