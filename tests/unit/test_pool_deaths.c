@@ -1,9 +1,11 @@
 /* Any process of a pool may die at any moment: one outcome for each task, the
  * right one blamed, nothing left over, everything else goes on. */
 #include <inttypes.h>
+#include <sys/wait.h>
 
 #include "tests/unit/pool_rig.h"
 #include "workers/base/pure/rng.h"
+#include "workers/base/sys/fd.h"
 #include "workers/pool/pool.h"
 
 /* ---- the ways a task can end its process ----------------------------------------- */
@@ -328,6 +330,43 @@ START_TEST(test_keeper_killed)
 }
 END_TEST
 
+/* Long after the keeper and its workers died a number may be another's. */
+START_TEST(test_stranger_with_the_number_of_a_worker)
+{
+	struct reeve_pool *pool;
+	pid_t stranger, keeper;
+	int status;
+
+	if (pool_modes[_i].context != REEVE_CONTEXT_FORK ||
+	    pool_modes[_i].service != REEVE_SERVICE_CALLER)
+		return;
+	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
+	check_square(pool, 5);
+	stranger = fork();
+	if (stranger == 0)
+		for (;;)
+			pause();
+	ck_assert_int_gt(stranger, 0);
+	ck_assert_int_eq(kill(pool->keeper_pid, SIGKILL), 0);
+	ck_assert_int_eq(fd_wait_readable(pool->keeper_pidfd, 10000), 1);
+	for (unsigned i = 0; i < pool->n_seats; i++) {
+		struct seat *seat = &pool->board->seats[i];
+
+		seat->pid = stranger;
+		seat->started_usec = clock_monotonic_usec() - LONG_WAIT;
+	}
+	check_square(pool, 6); /* by the next keeper's */
+	/* The child has an fd of the dead keeper, which is ready for ever. */
+	keeper = pool->keeper_pid;
+	ck_assert_int_ge(reeve_pool_dispatch(pool), 0);
+	ck_assert_int_eq(pool->keeper_pid, keeper);
+	ck_assert_int_eq(waitpid(stranger, &status, WNOHANG), 0);
+	(void)kill(stranger, SIGKILL);
+	ck_assert_int_eq(waitpid(stranger, &status, 0), stranger);
+	end_pool(pool);
+}
+END_TEST
+
 /* The first to start may, the others not. */
 static int init_once(void *argument, size_t size _unused_)
 {
@@ -458,5 +497,6 @@ END_TEST
 POOL_MAIN("pool_deaths", test_each_way_to_end, test_all_at_once,
 	  test_random_kills, test_kill_idle_workers, test_stopped_worker,
 	  test_scribbling_worker, test_keeper_killed,
+	  test_stranger_with_the_number_of_a_worker,
 	  test_given_up_beside_a_busy_worker, test_owner_gone,
 	  test_half_a_reply)

@@ -19,7 +19,9 @@
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
+#include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/procstat.h"
 #include "workers/base/sys/tree.h"
 #include "workers/pool/pool.h"
 #include "workers/pool/setup.h"
@@ -256,17 +258,36 @@ int seats_start_keeper(struct reeve_pool *pool)
 	return r;
 }
 
+/* Who has a worker's number now, but is younger than it: the worker is dead, and
+ * no group of its is left, or the number would not have been given away. Its age
+ * counts the time that the machine was suspended, the worker's does not. */
+static bool is_stranger(const struct seat *seat, pid_t pid)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	struct tree_process p;
+	struct timespec now;
+	uint64_t now_usec, started_usec;
+
+	if (procstat_read(pid, &p) < 0 || clock_gettime(CLOCK_BOOTTIME, &now))
+		return false;
+	now_usec = (uint64_t)now.tv_sec * USEC_PER_SEC +
+		   (uint64_t)now.tv_nsec / 1000;
+	started_usec = p.start_ticks * (USEC_PER_SEC / hz);
+	return usec_add(usec_sub(now_usec, started_usec), USEC_PER_SEC) <
+	       usec_sub(clock_monotonic_usec(),
+			atomic_load(&seat->started_usec));
+}
+
 /* Its workers have SIGKILL as parent-death signal; what they had started has
- * not. */
+ * not. It may be long ago: nobody looks while the caller does not call us. */
 static void end_orphans(struct reeve_pool *pool)
 {
 	for (unsigned i = 0; i < pool->n_seats; i++) {
-		struct tree_id id = {
-			.leader = atomic_load(&pool->board->seats[i].pid),
-		};
+		const struct seat *seat = &pool->board->seats[i];
+		struct tree_id id = { .leader = atomic_load(&seat->pid) };
 
-		if (atomic_load(&pool->board->seats[i].state) == SEAT_LIVE &&
-		    id.leader > 0)
+		if (atomic_load(&seat->state) == SEAT_LIVE && id.leader > 0 &&
+		    !is_stranger(seat, id.leader))
 			(void)tree_kill(&id);
 	}
 }
@@ -328,6 +349,9 @@ void seats_keeper_died(struct reeve_pool *pool)
 	/* A host that reaps everything may have been faster. */
 	(void)waitid(P_PIDFD, (id_t)pool->keeper_pidfd, &info,
 		     WEXITED | WNOHANG);
+	/* A child of ours may have it too: closing does not take it out. */
+	(void)epoll_ctl(pool->epoll_fd, EPOLL_CTL_DEL, pool->keeper_pidfd,
+			NULL);
 	pool->keeper_pidfd = fd_close(pool->keeper_pidfd);
 	pool->keeper_pid = 0;
 	seats_look(pool);
