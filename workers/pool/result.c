@@ -488,8 +488,8 @@ int reeve_result_successful(struct reeve_result *r)
 	return r->kind == REEVE_DONE;
 }
 
-void reeve_result_outcome(struct reeve_result *r,
-			  struct reeve_outcome *ret_outcome)
+static void tell_outcome(struct reeve_result *r,
+			 struct reeve_outcome *ret_outcome)
 {
 	r->is_seen = r->kind != REEVE_PENDING;
 	if (r->details) {
@@ -502,6 +502,17 @@ void reeve_result_outcome(struct reeve_result *r,
 		.seat = r->seat,
 		.pid = r->pid,
 	};
+}
+
+/* The service thread may be writing it. Who is inside already has the lock. */
+void reeve_result_outcome(struct reeve_result *r,
+			  struct reeve_outcome *ret_outcome)
+{
+	bool is_entered = r->pool->is_threaded && pool_enter(r->pool) == 0;
+
+	tell_outcome(r, ret_outcome);
+	if (is_entered)
+		pool_leave(r->pool);
 }
 
 int reeve_result_cancel(struct reeve_result *r)
