@@ -415,10 +415,10 @@ int seats_new(struct reeve_pool *pool)
 	pool->ports = calloc(pool->n_seats, sizeof(*pool->ports));
 	pool->views = calloc(pool->n_seats, sizeof(*pool->views));
 	pool->seats = calloc(pool->n_seats, sizeof(*pool->seats));
+	for (unsigned i = 0; i < pool->n_seats && pool->seats; i++)
+		pool->seats[i].channel_fd = pool->seats[i].bell_fd = -1;
 	if (!pool->ports || !pool->views || !pool->seats)
 		return -ENOMEM;
-	for (unsigned i = 0; i < pool->n_seats; i++)
-		pool->seats[i].channel_fd = pool->seats[i].bell_fd = -1;
 	pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	pool->keeper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pool->owner_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -453,8 +453,9 @@ void seats_free(struct reeve_pool *pool)
 	for (unsigned i = 0; i < pool->n_seats && pool->seats; i++) {
 		fd_close(pool->seats[i].channel_fd);
 		fd_close(pool->seats[i].bell_fd);
-		port_done(&pool->ports[i]);
 	}
+	for (unsigned i = 0; i < pool->n_seats && pool->ports; i++)
+		port_done(&pool->ports[i]);
 	if (pool->board)
 		(void)munmap(pool->board, pool->board_size);
 	pool->board = NULL;
