@@ -330,6 +330,31 @@ START_TEST(test_keeper_killed)
 }
 END_TEST
 
+/* Keepers that die at once, and no task is done: then it is enough, also for a
+ * pool that has done something before. */
+START_TEST(test_keepers_that_die_in_vain)
+{
+	struct reeve_pool *pool;
+	int n = 0;
+
+	if (pool_modes[_i].context != REEVE_CONTEXT_FORK ||
+	    pool_modes[_i].service != REEVE_SERVICE_CALLER)
+		return;
+	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
+	check_square(pool, 5);
+	for (; n < 20 && pool->keeper_pid > 0; n++) {
+		ck_assert_int_eq(kill(pool->keeper_pid, SIGKILL), 0);
+		ck_assert(fd_wait_readable(pool->keeper_pidfd, 10000));
+		ck_assert_int_eq(reeve_pool_dispatch(pool), 0);
+	}
+	ck_assert_int_eq(n, 6); /* the one that was of use, then five */
+	ck_assert_int_eq(reeve_pool_apply(pool, square, &n, sizeof(n), NULL,
+					  NULL, NULL),
+			 -ESHUTDOWN);
+	reeve_pool_free(pool);
+}
+END_TEST
+
 /* Long after the keeper and its workers died a number may be another's. */
 START_TEST(test_stranger_with_the_number_of_a_worker)
 {
@@ -497,6 +522,7 @@ END_TEST
 POOL_MAIN("pool_deaths", test_each_way_to_end, test_all_at_once,
 	  test_random_kills, test_kill_idle_workers, test_stopped_worker,
 	  test_scribbling_worker, test_keeper_killed,
+	  test_keepers_that_die_in_vain,
 	  test_stranger_with_the_number_of_a_worker,
 	  test_given_up_beside_a_busy_worker, test_owner_gone,
 	  test_half_a_reply)

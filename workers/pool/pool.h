@@ -63,7 +63,9 @@ struct reeve_pool {
 	uint64_t seen_changes;
 	pid_t keeper_pid;
 	int keeper_pidfd, keeper_fd, owner_fd, epoll_fd;
-	unsigned n_keepers; /* started so far */
+	unsigned n_keepers;	    /* started so far */
+	unsigned n_keepers_in_vain; /* in a row: no task was done by them */
+	uint64_t done_at_keeper;    /* tasks, when the last one was started */
 
 	/* queue of single tasks, and its bounds */
 	uint64_t n_tasks;		     /* jobs accepted and not over */

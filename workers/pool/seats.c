@@ -332,7 +332,11 @@ static void replace_keeper(struct reeve_pool *pool)
 	int r = -ECHILD;
 
 	clear_board(pool);
-	if (pool->n_keepers < KEEPERS_MAX || pool->engine.n_done > 0)
+	pool->n_keepers_in_vain++;
+	if (pool->engine.n_done != pool->done_at_keeper)
+		pool->n_keepers_in_vain = 0;
+	pool->done_at_keeper = pool->engine.n_done;
+	if (pool->n_keepers_in_vain < KEEPERS_MAX)
 		r = seats_start_keeper(pool);
 	if (r < 0)
 		seats_give_up(pool, -ESHUTDOWN,
