@@ -5,8 +5,7 @@
  *      something last: it is awake, and its caches are warm;
  *   3. then each gets a few at a time, until all windows are full;
  *   4. when nothing is left to hand out and a worker is idle, it gets half of
- *      what the most loaded one has not begun. So work that was handed over early
- *      is never stuck behind a long task.
+ *      what the most loaded one has not begun: none is stuck behind a long task.
  */
 #include "workers/pool/engine.h"
 
