@@ -271,6 +271,45 @@ START_TEST(test_second_thread)
 }
 END_TEST
 
+#define WAITERS 8
+
+static void *wait_in_a_map(void *arg)
+{
+	static const int inputs[4];
+	const struct reeve_map_spec spec = {
+		.inputs = inputs,
+		.input_size = sizeof(inputs[0]),
+		.n_items = ARRAY_SIZE(inputs),
+	};
+
+	return (void *)(intptr_t)reeve_pool_map(arg, wait_for_ever, &spec);
+}
+
+/* Freed while threads wait in it: they are told, and touch nothing after. */
+START_TEST(test_freed_while_threads_wait)
+{
+	struct reeve_pool_stats stats = { 0 };
+	pthread_t waiters[WAITERS];
+	struct reeve_pool *pool;
+	void *n_bad;
+
+	if (pool_modes[_i].service != REEVE_SERVICE_THREAD)
+		return;
+	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
+	for (int i = 0; i < WAITERS; i++)
+		ck_assert_int_eq(pthread_create(&waiters[i], NULL,
+						wait_in_a_map, pool),
+				 0);
+	while (stats.n_queued + stats.n_running < 4 * WAITERS)
+		reeve_pool_stats(pool, &stats);
+	reeve_pool_free(pool);
+	for (int i = 0; i < WAITERS; i++) {
+		ck_assert_int_eq(pthread_join(waiters[i], &n_bad), 0);
+		ck_assert_int_eq((intptr_t)n_bad, 4);
+	}
+}
+END_TEST
+
 START_TEST(test_statistics)
 {
 	struct reeve_pool *pool =
@@ -302,4 +341,4 @@ END_TEST
 
 POOL_MAIN("pool_ends", test_ends_in_any_order, test_calls_from_callbacks,
 	  test_dispatch, test_bad_specs, test_bad_calls, test_in_a_forked_child,
-	  test_second_thread, test_statistics)
+	  test_second_thread, test_freed_while_threads_wait, test_statistics)

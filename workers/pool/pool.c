@@ -411,10 +411,19 @@ struct reeve_pool *pool_ref(struct reeve_pool *pool)
 	return pool;
 }
 
+/* Threads that waited in a call are told, and have to get out. */
+static void wait_for_others(struct reeve_pool *pool)
+{
+	pool->is_awaited = true;
+	while (pool->is_threaded && pool->depth > 1)
+		(void)pthread_cond_wait(&pool->changed, &pool->lock);
+}
+
 static void take_apart(struct reeve_pool *pool)
 {
 	pool_terminate(pool);
 	finish_callbacks(pool);
+	wait_for_others(pool);
 	service_stop(pool);
 	pool_call_back(pool);
 	seats_free(pool);
@@ -425,10 +434,13 @@ static void go_out(struct reeve_pool *pool)
 {
 	bool is_empty = --pool->depth == 0;
 
-	if (pool->is_threaded)
+	if (pool->is_threaded) {
+		if (pool->is_awaited)
+			(void)pthread_cond_broadcast(&pool->changed);
 		pthread_mutex_unlock(&pool->lock);
-	else if (is_empty)
+	} else if (is_empty) {
 		atomic_store(&pool->inside, 0);
+	}
 }
 
 /* Goes out and gives a reference back. */

@@ -90,6 +90,7 @@ struct reeve_pool {
 	_Atomic(uintptr_t) inside; /* CALLER: the thread that is */
 	unsigned depth;		   /* calls under way; THREAD: of all threads */
 	bool in_callback, is_freed;
+	bool is_awaited; /* who frees waits until all others are out */
 	pthread_t callback_thread;
 	bool in_source; /* a generator or on_unseen runs, inside */
 	bool is_threaded, is_stopping;

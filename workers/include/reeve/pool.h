@@ -154,7 +154,7 @@ struct reeve_pool_spec {
 	uint64_t restart_interval_usec;
 
 	unsigned window;    /* tasks handed to a worker in advance: 64 */
-	size_t queue_tasks; /* apply_async: not yet handed over; 1,048,576 */
+	size_t queue_tasks; /* apply_async: without an outcome; 1,048,576 */
 	size_t queue_bytes; /* bytes of their inputs; 1 GiB */
 	/* How long a waiting side looks again and again, yielding the CPU,
 	 * before it sleeps: 50 us. Negative: not at all. */
@@ -208,8 +208,10 @@ REEVE_PUBLIC int reeve_pool_join(struct reeve_pool *pool,
 				 uint64_t timeout_usec);
 
 /* Terminates what is not ended, and frees. Results and iterators stay valid and
- * are told CANCELLED. NULL is nothing. In a callback of this pool: freed when the
- * call that it was called in has returned. Returns NULL. */
+ * are told CANCELLED, and so is who waits in a THREAD pool in another thread: it
+ * returns first; no call may begin any more. NULL is nothing. In a callback of
+ * this pool: freed when the call that it was called in has returned. Returns
+ * NULL. */
 REEVE_PUBLIC struct reeve_pool *reeve_pool_free(struct reeve_pool *pool);
 
 /* An fd, the pool's, that is readable when reeve_pool_dispatch() has something to
