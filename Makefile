@@ -239,14 +239,19 @@ fuzz-run: $(FUZZ)
 # Each random life has a seed of its own, so one run of many does; 400 of
 # them take some hundredths of a second.
 SIMULATOR := $(BUILD)/tests/unit/test_pool_sim
+# Tests of libreeve that do much more when REEVE_SOAK is set.
+DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_syscalls \
+	queue_deaths queue_join sync_lock sync_semaphore sync_condition)
 WALK := $(BUILD)/tests/unit/test_lifecycle_walk
 soak: TOTALS = $(BUILD)/soak.totals
-soak: all $(INTEGRATION) $(WALK) $(SIMULATOR) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60, many random lives, a million schedules
+soak: all $(INTEGRATION) $(WALK) $(SIMULATOR) $(DEATHS) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60, many random lives, a million schedules
 	@: >$(TOTALS); failed=; \
 	REEVE_SOAK=$(SECONDS) CK_TIMEOUT_MULTIPLIER=1000 $(RUN) -n walk \
 		-t 20000 $(WALK) || failed=1; \
 	REEVE_SOAK=1 CK_TIMEOUT_MULTIPLIER=1000 $(RUN) -n schedules \
 		-t 20000 $(SIMULATOR) || failed=1; \
+	REEVE_SOAK=1 CK_TIMEOUT_MULTIPLIER=1000 $(RUN) -n deaths \
+		-t 20000 $(DEATHS) || failed=1; \
 	$(call test_env,$(BUILD)) $(RUN) -n $@ -t 300 -l $(SECONDS) \
 		$(INTEGRATION) || failed=1; \
 	tests/run -s $(TOTALS) && [ -z "$$failed" ]

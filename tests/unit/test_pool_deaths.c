@@ -475,6 +475,51 @@ START_TEST(test_owner_gone)
 }
 END_TEST
 
+/* A child that goes into its owner's process group is killed, nobody else. */
+static int join_the_owner(void *input, size_t size _unused_,
+			  struct reeve_reply *reply _unused_)
+{
+	uint64_t group;
+	pid_t pid;
+
+	memcpy(&group, input, sizeof(group));
+	pid = fork();
+	if (pid == 0) {
+		(void)setpgid(0, (pid_t)group);
+		for (;;)
+			pause();
+	}
+	while (pid > 0 && getpgid(pid) != (pid_t)group)
+		;
+	(void)kill(getpid(), SIGKILL);
+	return 0;
+}
+
+static void own_and_be_joined(void *arg)
+{
+	struct reeve_pool *pool;
+	uint64_t group;
+
+	(void)setpgid(0, 0);
+	group = (uint64_t)getpgrp();
+	pool = new_pool(*(int *)arg, (struct reeve_pool_spec){ 0 });
+	if (reeve_pool_apply(pool, join_the_owner, &group, sizeof(group), NULL,
+			     NULL, NULL) != -EPIPE)
+		_exit(1);
+	end_pool(pool);
+	_exit(0);
+}
+
+START_TEST(test_child_in_the_owners_group)
+{
+	int mode = _i;
+
+	if (pool_modes[_i].context != REEVE_CONTEXT_FORK)
+		return;
+	ck_assert_int_eq(unit_fork(own_and_be_joined, &mode, NULL), 0);
+}
+END_TEST
+
 /* While a large output is half written, while a large input is read. */
 static int reply_half(void *input _unused_, size_t size,
 		      struct reeve_reply *reply)
@@ -525,4 +570,4 @@ POOL_MAIN("pool_deaths", test_each_way_to_end, test_all_at_once,
 	  test_keepers_that_die_in_vain,
 	  test_stranger_with_the_number_of_a_worker,
 	  test_given_up_beside_a_busy_worker, test_owner_gone,
-	  test_half_a_reply)
+	  test_child_in_the_owners_group, test_half_a_reply)

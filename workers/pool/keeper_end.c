@@ -133,6 +133,18 @@ static size_t count_words(const char *text)
 	return n;
 }
 
+/* A group of the dead alone? In their session a task's child may have gone into
+ * the owner's group, or into any other of the terminal. */
+static bool is_orphans_group(const struct keeper *k, pid_t pgrp)
+{
+	struct tree_process leader;
+
+	if (pgrp <= 1 || pgrp == k->pid || is_worker(k, pgrp) ||
+	    pgrp == getpgid(getppid()))
+		return false;
+	return procstat_read(pgrp, &leader) < 0 || leader.ppid == k->pid;
+}
+
 /* An orphan is our child, so its pid is its until we reap, and its group has it
  * as a member. It may have joined the group of another worker. */
 static void kill_orphan(const struct keeper *k, pid_t pid, bool thoroughly)
@@ -141,8 +153,7 @@ static void kill_orphan(const struct keeper *k, pid_t pid, bool thoroughly)
 
 	if (thoroughly)
 		(void)tree_kill(&(struct tree_id){ .leader = pid });
-	else if (procstat_read(pid, &p) == 0 && p.pgrp > 1 &&
-		 p.pgrp != k->pid && !is_worker(k, p.pgrp))
+	else if (procstat_read(pid, &p) == 0 && is_orphans_group(k, p.pgrp))
 		(void)kill(-p.pgrp, SIGKILL);
 	(void)kill(pid, SIGKILL);
 }

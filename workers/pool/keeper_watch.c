@@ -113,6 +113,7 @@ static void watch_tasks(struct keeper *k)
 	k->n_idle_looks = look_at_all(k) ? 0 : k->n_idle_looks + 1;
 	if (k->n_idle_looks >= IDLE_LOOKS_MAX) {
 		atomic_store(&k->board->is_dozing, 1);
+		atomic_thread_fence(memory_order_seq_cst); /* as feed() */
 		if (!look_at_all(k)) {
 			k->watch_usec = USEC_INFINITY;
 			return;

@@ -35,6 +35,7 @@
 #define DEFAULT_RESTART_INTERVAL (10 * USEC_PER_SEC)
 /* terminate: how long the keeper may take before it is killed itself. */
 #define TERMINATE_WAIT_USEC (800 * USEC_PER_MSEC)
+#define KILL_WAIT_MSEC	    150
 #define MARK_SIZE	    4096u
 
 /* ---- who is inside --------------------------------------------------------- */
@@ -328,7 +329,7 @@ static void end_keeper(struct reeve_pool *pool)
 	if (pool->keeper_pid <= 0)
 		return;
 	(void)spawn_signal(pool->keeper_pidfd, SIGKILL);
-	(void)fd_wait_readable(pool->keeper_pidfd, 1000);
+	(void)fd_wait_readable(pool->keeper_pidfd, KILL_WAIT_MSEC);
 	seats_keeper_died(pool);
 }
 

@@ -217,6 +217,17 @@ static int watch(struct reeve_pool *pool, int fd, uint32_t events)
 								    : 0;
 }
 
+/* One that could not be watched would be noticed by nobody. */
+static void abandon_keeper(struct reeve_pool *pool)
+{
+	siginfo_t info;
+
+	(void)kill(pool->keeper_pid, SIGKILL);
+	(void)waitid(P_PID, (id_t)pool->keeper_pid, &info, WEXITED);
+	pool->keeper_pidfd = fd_close(pool->keeper_pidfd);
+	pool->keeper_pid = 0;
+}
+
 int seats_start_keeper(struct reeve_pool *pool)
 {
 	struct reeve_pool_spec *s = &pool->spec;
@@ -255,6 +266,8 @@ int seats_start_keeper(struct reeve_pool *pool)
 	pool->keeper_pidfd = pidfd_open(pid, 0);
 	r = pool->keeper_pidfd < 0 ? -errno
 				   : watch(pool, pool->keeper_pidfd, EPOLLIN);
+	if (r < 0)
+		abandon_keeper(pool);
 	return r;
 }
 
