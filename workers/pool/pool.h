@@ -16,9 +16,9 @@
 
 #include <reeve/pool.h>
 
+#include "workers/base/sys/spin.h"
 #include "workers/pool/engine.h"
 #include "workers/pool/keeper.h"
-#include "workers/pool/spin.h"
 #include "workers/pool/worker.h"
 
 #define POOL_SPARE_RESULTS 1024

@@ -26,8 +26,8 @@
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/clock.h"
+#include "workers/base/sys/spin.h"
 #include "workers/pool/arena.h"
-#include "workers/pool/spin.h"
 
 /* While the output arena is full the owner is asked to collect, so often. */
 #define ROOM_WAIT_MSEC 1

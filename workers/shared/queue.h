@@ -22,7 +22,7 @@
 #include <pthread.h>
 #include <reeve/queue.h>
 
-#include "workers/pool/spin.h"
+#include "workers/base/sys/spin.h"
 #include "workers/shared/bell.h"
 #include "workers/shared/tally.h"
 #include "workers/shared/region.h"

@@ -18,7 +18,7 @@
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/procstat.h"
-#include "workers/pool/spin.h"
+#include "workers/base/sys/spin.h"
 
 #define REGION_MAGIC UINT32_C(0x72656531)
 #define SEALS	     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)

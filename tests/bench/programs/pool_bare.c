@@ -28,7 +28,7 @@
 
 #include "tests/bench/programs/pool_common.h"
 #include "workers/base/pure/macro.h"
-#include "workers/pool/spin.h"
+#include "workers/base/sys/spin.h"
 
 #define SPIN_USEC   50
 #define INLINE_SIZE 48

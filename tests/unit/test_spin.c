@@ -1,5 +1,5 @@
 /* spin.h: how long is looked again, and that it learns. */
-#include "workers/pool/spin.h"
+#include "workers/base/sys/spin.h"
 
 #include "tests/lib/unit.h"
 
@@ -83,4 +83,4 @@ START_TEST(test_judges_the_whole_wait)
 }
 END_TEST
 
-UNIT_MAIN("pool_spin", test_learns, test_bounded, test_judges_the_whole_wait)
+UNIT_MAIN("spin", test_learns, test_bounded, test_judges_the_whole_wait)
