@@ -15,8 +15,18 @@
  *
  *   Requests of a connection are begun in the order they came; each is answered
  *   once. Those that wait (a lock, an empty queue) are answered when they are
- *   over; requests behind them are not held up.
+ *   over; requests behind them are not held up. All others are answered in the
+ *   order they came.
  *   Each request is done as a whole, or not at all.
+ *   An answer with the id 0 and the status -ESHUTDOWN, for which nobody asked, is
+ *   the last of a connection: the server ends for good. (One that only dies says
+ *   nothing, and clients connect again.)
+ *   An object that was opened without a name has one that begins with '#'. open
+ *   finds it by that, too; when it is gone, open makes it again, to live as the
+ *   first did, while somebody has it. So all who had it meet again after a
+ *   restart.
+ *   A server on a Unix socket calls listen(2) itself, even when it got the socket
+ *   from its keeper: clients learn its pid from SO_PEERCRED.
  * Operation
  *   A verb exists if and only if it has a row here. Its row says for which kinds
  *   of object, what its arguments and results are, and whether it may wait:
@@ -50,8 +60,9 @@
 	/* no object. open: kind, name or nil (then it lives while somebody has it */        \
 	/* open), size, first value -> handle, was it made now. size is the units of a */    \
 	/* semaphore, parties of a barrier, bound of a queue (0: none), items of an array */ \
+	/* third result: does it come from the snapshot? */                                  \
 	X(PING, 0, "", "", 0, "nothing")                                                     \
-	X(OPEN, 0, "iVIV", "ib", 0, "finds or makes an object")                              \
+	X(OPEN, 0, "iVIV", "ibb", 0, "finds or makes an object")                             \
 	X(DELETE, 0, "s", "", 0, "unnames an object")                                        \
 	X(NAMES, 0, "", "v", 0, "dict of names: kind")                                       \
 	X(STATS, 0, "", "v", 0, "dict of counters")                                          \
@@ -104,8 +115,8 @@
 	  "true: a holder died since the last release")                                      \
 	X(RELEASE, KINDS_LOCK | KINDS_SEM, "", "", 0,                                        \
 	  "-EPERM: does not hold it")                                                        \
-	X(WAIT, KIND(CONDITION) | KIND(EVENT), "t", "", 1,                                   \
-	  "for a notify, a set")                                                             \
+	X(WAIT, KIND(CONDITION) | KIND(EVENT), "t", "b", 1,                                  \
+	  "for a notify, a set; true: as with acquire")                                      \
 	X(NOTIFY, KIND(CONDITION), "i", "", 0, "wakes so many; -1: all")                     \
 	X(EVENT_SET, KIND(EVENT), "", "", 0, "wakes all who wait")                           \
 	X(EVENT_CLEAR, KIND(EVENT), "", "", 0, "not set any more")                           \

@@ -43,6 +43,11 @@ REEVE_DECLARATIONS_BEGIN
 #define REEVE_MANAGER_VALUE_MAX (16 << 20) /* bytes, encoded, of one value */
 #define REEVE_MANAGER_NAME_MAX	255	   /* bytes of an object's name */
 #define REEVE_MANAGER_KEY_MAX	1024	   /* bytes of an authkey */
+/* How long a call tries to connect again; and how long a server may be silent
+ * while a call waits for its answer: one that has to wait longer asks meanwhile
+ * whether the server is still there. */
+#define REEVE_MANAGER_RECONNECT_USEC UINT64_C(5000000)
+#define REEVE_MANAGER_ANSWER_USEC    UINT64_C(10000000)
 
 /* A server that was started, or a connection to one. */
 typedef struct reeve_manager reeve_manager;
@@ -170,19 +175,27 @@ struct reeve_object_spec {
  * -ENOSPC (max_objects, max_bytes), -ENOMEM.
  *
  * This, and each of the calls below, may also return:
- *   -ECONNRESET  the connection ended during this call: it was done or it was not
- *   -ESTALE      the server was started again since this proxy was last used, and
- *                the call was not done. Told once; the next call goes to the
- *                new server, where the object is what reeve_proxy_open() was
- *                given, or what the snapshot had (reeve_proxy_is_restored()).
+ *   -ECONNRESET  the connection ended during this call, or the server was silent
+ *                for REEVE_MANAGER_ANSWER_USEC, so that it was ended: the call was
+ *                done, or it was not
+ *   -ESTALE      the connection ended since this proxy was last used, and there is
+ *                another one now: the server was started again, or the network
+ *                failed. The call was not done. Told once for each connection;
+ *                the next call goes to the server that there is now, where the
+ *                object is what it was or what the snapshot had
+ *                (reeve_proxy_is_restored()), or as reeve_proxy_open() made it.
  *                What was held is not held any more.
- *   -ESHUTDOWN   the server has ended for good, or cannot be started
+ *   -ESHUTDOWN   the server has ended for good, or cannot be reached for
+ *                REEVE_MANAGER_RECONNECT_USEC
  *   -EBUSY       another thread is in a call of this manager
  *   -EMSGSIZE    a value over REEVE_MANAGER_VALUE_MAX
  *   -ENOSPC      the server's max_bytes
  *   -ENOTSUP     not a call for this kind of object
  *   -EINVAL      a value that cannot be encoded; see reeve_any_encode()
- * Those that wait: -ETIMEDOUT; -EAGAIN with timeout_usec 0. */
+ *   -EPROTO      the server answered nonsense; the connection was ended
+ *   -EUSERS, -ENOMEM, -EMFILE   as with reeve_manager_connect()
+ * Those that wait: -ETIMEDOUT; -EAGAIN with timeout_usec 0. A name may not begin
+ * with '#', but be one that reeve_proxy_name() has returned. */
 REEVE_PUBLIC int reeve_proxy_open(reeve_manager *manager,
 				  enum reeve_object_kind kind, const char *name,
 				  const struct reeve_object_spec *spec,
@@ -196,7 +209,8 @@ REEVE_PUBLIC enum reeve_object_kind reeve_proxy_kind(const reeve_proxy *proxy);
 /* Its name; of one without, a name by which others can open it while it lives. */
 REEVE_PUBLIC const char *reeve_proxy_name(const reeve_proxy *proxy);
 
-/* After -ESTALE: does the object come from a snapshot (1), or is it new (0)? */
+/* After -ESTALE: has the object what it had, or what was in the snapshot (1), or is
+ * it new, since -ESTALE or by another client (0)? */
 REEVE_PUBLIC int reeve_proxy_is_restored(const reeve_proxy *proxy);
 
 /* Dict, namespace, list, array, queue: how many. Or -errno. */
