@@ -21,9 +21,9 @@
  *   An answer with the id 0 and the status -ESHUTDOWN, for which nobody asked, is
  *   the last of a connection: the server ends for good. (One that only dies says
  *   nothing, and clients connect again.)
- *   An object that was opened without a name has one that begins with '#'. open
- *   finds it by that, too; when it is gone, open makes it again, to live as the
- *   first did, while somebody has it. So all who had it meet again after a
+ *   An object whose name begins with '#' lives while somebody has it open; others
+ *   live until they are deleted. Clients make such names up (random, 128 bits)
+ *   for objects without a name, so that all who had one meet again at it after a
  *   restart.
  *   A server on a Unix socket calls listen(2) itself, even when it got the socket
  *   from its keeper: clients learn its pid from SO_PEERCRED.
@@ -57,8 +57,8 @@
 
 /*   name            kinds                     arguments results waits  meaning */
 #define VERBS(X)                                                                             \
-	/* no object. open: kind, name or nil (then it lives while somebody has it */        \
-	/* open), size, first value -> handle, was it made now. size is the units of a */    \
+	/* no object. open: kind, name (nil: the server makes one up, with '#'), */          \
+	/* size, first value -> handle, was it made now. size is the units of a */           \
 	/* semaphore, parties of a barrier, bound of a queue (0: none), items of an array */ \
 	/* third result: does it come from the snapshot? */                                  \
 	X(PING, 0, "", "", 0, "nothing")                                                     \

@@ -170,7 +170,9 @@ struct reeve_object_spec {
 	struct reeve_any value;
 };
 
-/* Finds the object of this name, or makes it. name may be NULL: a new one.
+/* Finds the object of this name, or makes it. name may be NULL: a new one, which
+ * gets a name that begins with '#' (so may yours: such an object lives while a
+ * proxy of it is open).
  * Returns 1 (made), 0 (found); -EEXIST (the name is another kind's), -EINVAL,
  * -ENOSPC (max_objects, max_bytes), -ENOMEM.
  *
@@ -194,8 +196,7 @@ struct reeve_object_spec {
  *   -EINVAL      a value that cannot be encoded; see reeve_any_encode()
  *   -EPROTO      the server answered nonsense; the connection was ended
  *   -EUSERS, -ENOMEM, -EMFILE   as with reeve_manager_connect()
- * Those that wait: -ETIMEDOUT; -EAGAIN with timeout_usec 0. A name may not begin
- * with '#', but be one that reeve_proxy_name() has returned. */
+ * Those that wait: -ETIMEDOUT; -EAGAIN with timeout_usec 0. */
 REEVE_PUBLIC int reeve_proxy_open(reeve_manager *manager,
 				  enum reeve_object_kind kind, const char *name,
 				  const struct reeve_object_spec *spec,
@@ -206,7 +207,7 @@ REEVE_PUBLIC reeve_proxy *reeve_proxy_free(reeve_proxy *proxy);
 
 REEVE_PUBLIC enum reeve_object_kind reeve_proxy_kind(const reeve_proxy *proxy);
 
-/* Its name; of one without, a name by which others can open it while it lives. */
+/* Its name; of one without, the name by which others can open it while it lives. */
 REEVE_PUBLIC const char *reeve_proxy_name(const reeve_proxy *proxy);
 
 /* After -ESTALE: has the object what it had, or what was in the snapshot (1), or is
