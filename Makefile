@@ -59,7 +59,7 @@ endif
 # --- sources and what becomes of them ---------------------------------------
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/shared/*.c workers/base/pure/*.c workers/base/sys/*.c)
+LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/shared/*.c workers/manager/*.c workers/base/pure/*.c workers/base/sys/*.c)
 LIB_HEADERS := $(wildcard workers/include/reeve/*.h)
 EXAMPLE_SRC := $(wildcard workers/examples/*.c)
 # The examples that draw, and nothing else here, need cairo.
@@ -99,6 +99,13 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) -MMD -MP -c -o $@ $<
+
+# Where libreeve finds its programs when the environment does not say.
+$(BUILD)/obj/workers/manager/program.o: CPPFLAGS += -DREEVE_BINDIR='"$(bindir)"'
+$(BUILD)/obj/workers/manager/program.o: $(BUILD)/bindir
+$(BUILD)/bindir: FORCE
+	@mkdir -p $(@D)
+	@echo $(bindir) | cmp -s - $@ || echo $(bindir) >$@
 
 # What goes into libreeve.so; all but the marked functions is hidden there.
 $(BUILD)/obj/workers/%.o: PIC = -fPIC -fvisibility=hidden

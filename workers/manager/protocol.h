@@ -25,6 +25,10 @@
  *   live until they are deleted. Clients make such names up (random, 128 bits)
  *   for objects without a name, so that all who had one meet again at it after a
  *   restart.
+ *   What open says is exact: who wants a default puts it in. A semaphore of size 0
+ *   has no units; a barrier, or a bounded semaphore, of size 0 is -EINVAL.
+ *   A condition's wait whose time is over while the lock's last holder is dead is
+ *   answered by true, not by -ETIMEDOUT: its news is the greater one.
  *   A server on a Unix socket calls listen(2) itself, even when it got the socket
  *   from its keeper: clients learn its pid from SO_PEERCRED.
  * Operation
