@@ -14,10 +14,10 @@
 
 #include "conf/conf.h"
 #include "conf/report.h"
-#include "conf/utf8.h"
 #include "workers/base/pure/buf.h"
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/str.h"
+#include "workers/base/pure/utf8.h"
 
 /* Between the pieces of a continued line while inih has it: inih must not see
  * a newline, and no control character comes from the file. */

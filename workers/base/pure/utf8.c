@@ -1,7 +1,8 @@
 /* See utf8.h. */
-#include "conf/utf8.h"
+#include "workers/base/pure/utf8.h"
 
 #include <stdint.h>
+#include <string.h>
 
 /* The number of bytes of the character that begins with c; 0: none does. */
 static size_t char_len(unsigned char c)
@@ -26,10 +27,25 @@ static bool is_in_range(uint32_t code, size_t len)
 	return true;
 }
 
+/* How many bytes at the beginning are surely ASCII: most text is nothing else,
+ * and is looked at eight bytes at a time. */
+static size_t skip_ascii(const unsigned char *p, size_t len)
+{
+	uint64_t word;
+	size_t i = 0;
+
+	for (; len - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		if (word & 0x8080808080808080U)
+			break;
+	}
+	return i;
+}
+
 bool utf8_is_valid(const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
-	size_t i = 0;
+	size_t i = skip_ascii(p, len);
 
 	while (i < len) {
 		size_t n = char_len(p[i]);

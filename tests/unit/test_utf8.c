@@ -1,4 +1,4 @@
-#include "conf/utf8.h"
+#include "workers/base/pure/utf8.h"
 
 #include <string.h>
 
@@ -55,4 +55,4 @@ START_TEST(test_bad)
 }
 END_TEST
 
-UNIT_MAIN("conf_utf8", test_good, test_bad)
+UNIT_MAIN("utf8", test_good, test_bad)

@@ -1,4 +1,5 @@
-/* Is it UTF-8? What is shown over D-Bus and JSON must be. */
+/* Is it UTF-8? What is shown over D-Bus and JSON, and what
+ * a Manager keeps as a string, must be. Pure. */
 #pragma once
 
 #include <stdbool.h>
