@@ -37,6 +37,8 @@ CFLAGS ?= -O2 -g
 LIBS_SYSTEMD := -lsystemd
 LIBS_INIH := -linih
 LIBS_CHECK = $(shell pkg-config --libs check)
+# What a Manager needs, and reeved and reeve do not.
+LIBS_MANAGER := -lcbor -lsodium
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -DREEVE_VERSION=\"$(VERSION)\" -I. \
 	-Iworkers/include $(WARN) $(WERROR) $(HARDEN) $(CPPFLAGS) $(CFLAGS) \
 	$(SAN)
@@ -127,7 +129,7 @@ $(BUILD)/%.a:
 lib: $(BUILD)/libreeve.so $(BUILD)/libreeve.a $(BUILD)/libreeve.pc
 $(BUILD)/libreeve.so.$(VERSION): $(call obj,$(LIB_SRC)) workers/libreeve.map
 	$(call say,LINK)
-	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) $(SHARED_LDFLAGS) -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) $(SHARED_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_MANAGER)
 $(BUILD)/libreeve.so: $(BUILD)/libreeve.so.$(VERSION)
 	$(Q)ln -sf $(<F) $(BUILD)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
@@ -150,7 +152,7 @@ $(BUILD)/reeve: $(BUILD)/obj/supervisor/cli/main.o $(BUILD)/libcli.a $(LAYERS)
 	$(Q)$(LINK)
 
 # A test links the archives of every layer; only what it uses is pulled in.
-$(BUILD)/tests/%: LIBS = $(LIBS_SYSTEMD) $(LIBS_INIH) $(LIBS_CHECK)
+$(BUILD)/tests/%: LIBS = $(LIBS_SYSTEMD) $(LIBS_INIH) $(LIBS_MANAGER) $(LIBS_CHECK)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_LAYERS)
 	@mkdir -p $(@D)
 	$(call say,LINK)

@@ -35,7 +35,8 @@ int codec_put_bytes(struct buf *b, const void *data, size_t size);
 int codec_put_list(struct buf *b, size_t n);
 int codec_put_dict(struct buf *b, size_t n);
 
-/* Any value. Also -EINVAL, -E2BIG; after a failure b is as long as before. */
+/* Any value. Also -EINVAL, -E2BIG, -ENOMEM; after a failure b is as long as
+ * before. (The single ones above do not look whether text is UTF-8.) */
 int codec_put(struct buf *b, const struct reeve_any *value);
 
 /* ---- reading ----------------------------------------------------------------- */
@@ -55,7 +56,8 @@ int codec_peek(const struct reader *r, enum reeve_any_kind *ret_kind);
 
 /* Takes a whole value, however it is nested, checking all of it; where it lies:
  * *ret_data .. + *ret_size (either may be NULL). -EBADMSG, -E2BIG, -ERANGE, as
- * reeve_any_decode(). */
+ * reeve_any_decode(); -ENOMEM (only for dicts of more than a few keys, which must
+ * be seen to differ). A scalar costs tens of nanoseconds. */
 int codec_skip(struct reader *r, const unsigned char **ret_data,
 	       size_t *ret_size);
 
@@ -71,5 +73,5 @@ int codec_get_bytes(struct reader *r, const void **ret, size_t *ret_size);
 int codec_get_list(struct reader *r, size_t *ret_n);
 int codec_get_dict(struct reader *r, size_t *ret_n);
 
-/* A whole value as a tree, of its own memory. */
+/* A whole value as a tree, of its own memory. As codec_skip(), and -ENOMEM. */
 int codec_get(struct reader *r, struct reeve_any *ret);

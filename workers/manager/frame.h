@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "workers/base/pure/buf.h"
 
@@ -16,7 +17,8 @@
 ssize_t frame_begin(struct buf *b);
 
 /* Returns 0; -EMSGSIZE (over max_bytes: the frame is taken back, b is as before),
- * or b's error (likewise). */
+ * or b's error since the beginning (likewise, and b.error is cleared: something
+ * shorter may be said instead). */
 int frame_end(struct buf *b, size_t begin, size_t max_bytes);
 
 /* 1: *ret_message, *ret_size, and *ret_used bytes of data it takes; 0: not all of

@@ -112,6 +112,14 @@ char *buf_take(struct buf *b)
 	return text;
 }
 
+void buf_truncate(struct buf *b, size_t len)
+{
+	reeve_assert(len <= b->len);
+	b->len = len;
+	if (b->data != NULL)
+		b->data[len] = '\0';
+}
+
 void buf_clear(struct buf *b)
 {
 	b->len = 0;

@@ -35,5 +35,8 @@ const char *buf_text(const struct buf *b);
  * .error still tells; b is empty afterwards. */
 char *buf_take(struct buf *b);
 
+/* Takes back what was appended since it had len bytes; .error stays. */
+void buf_truncate(struct buf *b, size_t len);
+
 void buf_clear(struct buf *b); /* empties, keeps the memory, clears .error */
 void buf_done(struct buf *b);

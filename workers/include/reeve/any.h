@@ -140,7 +140,8 @@ static inline struct reeve_any reeve_any_dict(const struct reeve_pair *pairs,
 
 #ifndef __cplusplus
 /* A number, boolean or string as a value. An unsigned number above INT64_MAX
- * comes out negative. */
+ * comes out negative. Before C23 the words true and false are integers: write
+ * reeve_any_bool(true). */
 #define REEVE_ANY(x)                                                           \
 	_Generic((x),                                                          \
 		bool: reeve_any_bool,                                          \
@@ -158,12 +159,15 @@ REEVE_PUBLIC const struct reeve_any *reeve_any_find(
 	const struct reeve_any *dict, struct reeve_any key);
 
 /* Equal in kind and content; NaN equals itself; dicts of the same pairs are equal
- * in any order. 1 and 1.0 differ. */
+ * in any order (which costs n * n / 2 when it is another). 1 and 1.0 differ, and
+ * so do 0.0 and -0.0: these are other bytes. What is nested deeper than
+ * REEVE_ANY_DEPTH_MAX is equal to nothing. */
 REEVE_PUBLIC bool reeve_any_equal(const struct reeve_any *a,
 				  const struct reeve_any *b);
 
 /* As text, like JSON (bytes as h'00ff', nan, inf), into buffer, cut at size_bytes
- * with its NUL. Returns the length of the whole text, as snprintf(3). */
+ * with its NUL. Returns the length of the whole text, as snprintf(3). For people
+ * and logs: it cannot be read back. */
 REEVE_PUBLIC size_t reeve_any_print(const struct reeve_any *value, char *buffer,
 				    size_t size_bytes);
 
