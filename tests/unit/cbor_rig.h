@@ -20,7 +20,7 @@ static inline void cbor_done(struct cbor *c)
 	free(c->data);
 }
 
-static inline struct cbor cbor_copy(const void *data, size_t size)
+static inline struct cbor cbor_alone(const void *data, size_t size)
 {
 	struct cbor c = { malloc(size > 0 ? size : 1), size };
 
@@ -44,7 +44,7 @@ static inline struct cbor cbor_from(const char *hex)
 		bytes[n++] = (unsigned char)strtoul(digits, NULL, 16);
 		p++;
 	}
-	return cbor_copy(bytes, n);
+	return cbor_alone(bytes, n);
 }
 
 static inline struct reader cbor_reader(const struct cbor *c)

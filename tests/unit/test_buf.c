@@ -168,7 +168,28 @@ START_TEST(test_clear_keeps_the_memory)
 }
 END_TEST
 
+START_TEST(test_truncate)
+{
+	struct buf b = BUF_INIT(5);
+
+	buf_truncate(&b, 0); /* of one that never grew */
+	buf_puts(&b, "abcde");
+	buf_truncate(&b, 5);
+	ck_assert_str_eq(buf_text(&b), "abcde");
+	buf_truncate(&b, 2);
+	ck_assert_str_eq(buf_text(&b), "ab");
+	buf_puts(&b, "xyz");
+	ck_assert_str_eq(buf_text(&b), "abxyz");
+	/* the error is not taken back */
+	buf_putc(&b, '!');
+	buf_truncate(&b, 1);
+	ck_assert_int_eq(buf_putc(&b, '!'), -EMSGSIZE);
+	ck_assert_str_eq(buf_text(&b), "a");
+	buf_done(&b);
+}
+END_TEST
+
 UNIT_MAIN("buf", test_empty, test_every_kind_of_append, test_grows,
 	  test_printf_at_the_allocated_end, test_limit, test_first_error_sticks,
 	  test_lengths_that_overflow, test_take, test_take_after_an_error,
-	  test_clear_keeps_the_memory)
+	  test_clear_keeps_the_memory, test_truncate)

@@ -35,10 +35,11 @@ static bool is_same(const struct reeve_any *a, const struct reeve_any *b)
 		return a->boolean == b->boolean;
 	case REEVE_ANY_INT:
 		return a->integer == b->integer;
-	case REEVE_ANY_DOUBLE: /* by bits: 0.0 and -0.0 are not the same bytes */
+	case REEVE_ANY_DOUBLE:
 		return isnan(a->number) ? isnan(b->number)
-					: memcmp(&a->number, &b->number,
-						 sizeof(a->number)) == 0;
+					: a->number == b->number &&
+						  signbit(a->number) ==
+							  signbit(b->number);
 	case REEVE_ANY_STRING:
 	case REEVE_ANY_BYTES:
 		return a->n == b->n &&

@@ -5,7 +5,6 @@
 
 #include <cbor.h>
 #include <errno.h>
-#include <math.h>
 
 #include "workers/manager/item.h"
 #include "workers/manager/walk.h"
@@ -41,6 +40,17 @@ int codec_put_int(struct buf *b, int64_t value)
 	return buf_append(b, head, size);
 }
 
+/* libcbor 0.8 encodes small halves wrongly (3 * 2^-24 as 2 * 2^-24): not used. */
+static size_t encode_half(double value, unsigned char *ret)
+{
+	uint16_t half = item_half(value);
+
+	ret[0] = 0xf9;
+	ret[1] = (unsigned char)(half >> 8);
+	ret[2] = (unsigned char)half;
+	return 3;
+}
+
 int codec_put_double(struct buf *b, double value)
 {
 	unsigned char head[HEAD_MAX];
@@ -48,8 +58,7 @@ int codec_put_double(struct buf *b, double value)
 
 	switch (item_float_size(value)) {
 	case 2:
-		size = cbor_encode_half(isnan(value) ? NAN : (float)value, head,
-					sizeof(head));
+		size = encode_half(value, head);
 		break;
 	case 4:
 		size = cbor_encode_single((float)value, head, sizeof(head));

@@ -18,7 +18,7 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/utf8.h"
 
-/* The one NaN: as RFC 8949 4.2.2 prefers it. */
+/* The one NaN: item_half()'s. */
 static const unsigned char nan_bytes[] = { 0xf9, 0x7e, 0x00 };
 
 struct taking {
@@ -203,22 +203,23 @@ static const struct cbor_callbacks callbacks = {
 
 /* ---- taking ----------------------------------------------------------------- */
 
-/* Does a half, of 11 bits, hold this float? */
+/* IEEE 754: a single is a sign, 8 bits of exponent (bias 127), 23 of mantissa; a
+ * half 5 (bias 15) and 10. Below 2^-14 a half is a multiple of its least, 2^-24. */
 static bool fits_half(float f)
 {
 	uint32_t bits;
-
-	memcpy(&bits, &f, sizeof(bits));
 	float size = fabsf(f);
-	if (size == 0 || isinf(f))
+
+	if (isinf(f))
 		return true;
 	if (size > 65504)
 		return false;
-	if (size >= 0x1p-14F)
-		return (bits & 0x1fff) == 0;
-	/* subnormal: a multiple of the least one */
-	float multiple = size * 0x1p24F;
-	return multiple == (float)(int)multiple;
+	if (size < 0x1p-14F) {
+		float multiple = size * 0x1p24F;
+		return multiple == (float)(int)multiple;
+	}
+	memcpy(&bits, &f, sizeof(bits));
+	return (bits & 0x1fff) == 0;
 }
 
 size_t item_float_size(double number)
@@ -231,6 +232,25 @@ size_t item_float_size(double number)
 	if ((double)f != number)
 		return 8;
 	return fits_half(f) ? 2 : 4;
+}
+
+uint16_t item_half(double number)
+{
+	float f = (float)number;
+	float size = fabsf(f);
+	uint32_t bits;
+
+	if (isnan(number))
+		return 0x7e00;
+	memcpy(&bits, &f, sizeof(bits));
+	uint32_t half = bits >> 16 & 0x8000;
+	if (isinf(f))
+		half |= 0x7c00;
+	else if (size < 0x1p-14F)
+		half |= (uint32_t)(size * 0x1p24F);
+	else
+		half |= (bits >> 13 & 0x3ffff) - ((127 - 15) << 10);
+	return (uint16_t)half;
 }
 
 /* What is wrong with an item whose size bytes begin at data, left bytes before

@@ -36,6 +36,10 @@ int item_take(struct reader *r, struct item *ret);
 /* The fewest bytes, of 2, 4 and 8, that hold this number as a float. */
 size_t item_float_size(double number);
 
+/* The bits of a half, for a number that it holds. NaN is one: 0x7e00, as RFC 8949
+ * 4.2.2 prefers it. */
+uint16_t item_half(double number);
+
 static inline bool item_is_key(const struct item *item)
 {
 	return item->kind == REEVE_ANY_BOOL || item->kind == REEVE_ANY_INT ||

@@ -95,10 +95,10 @@ static size_t hash(const struct table *t, const struct key *key)
 }
 
 /* Puts a key into the table. */
-static int put(struct table *t, size_t index)
+static int put(struct table *t, size_t index, size_t h)
 {
 	const struct keys *k = t->keys;
-	size_t i = hash(t, &k->all[index]) & t->mask;
+	size_t i = h & t->mask;
 
 	for (; t->slots[i] > 0; i = (i + 1) & t->mask)
 		if (is_equal(k, &k->all[t->slots[i] - 1], &k->all[index]))
@@ -107,22 +107,41 @@ static int put(struct table *t, size_t index)
 	return 0;
 }
 
+/* A large table is not in the cache: the slots of a few keys are fetched side by
+ * side. */
+static int put_all(struct table *t, size_t first)
+{
+	const struct keys *k = t->keys;
+	size_t h[KEYS_FEW];
+
+	for (size_t begin = first; begin < k->n; begin += KEYS_FEW) {
+		size_t n = MIN(k->n - begin, KEYS_FEW);
+		for (size_t i = 0; i < n; i++) {
+			h[i] = hash(t, &k->all[begin + i]);
+			__builtin_prefetch(&t->slots[h[i] & t->mask]);
+		}
+		for (size_t i = 0; i < n; i++)
+			if (put(t, begin + i, h[i]) < 0)
+				return -EBADMSG;
+	}
+	return 0;
+}
+
 static int check_many(const struct keys *k, size_t first)
 {
 	struct table t = { .keys = k };
 	size_t n_slots = 4 * KEYS_FEW;
-	int r = 0;
 
 	while (n_slots < 2 * (k->n - first))
 		n_slots *= 2;
 	t.mask = n_slots - 1;
-	/* Before the kernel has any randomness nobody is connected. */
-	(void)getrandom(t.secret, sizeof(t.secret), GRND_NONBLOCK);
+	/* No table without a secret. (So few bytes come at once or not at all.) */
+	if (getrandom(t.secret, sizeof(t.secret), 0) != sizeof(t.secret))
+		return -ENOMEM;
 	t.slots = calloc(n_slots, sizeof(*t.slots));
 	if (t.slots == NULL)
 		return -ENOMEM;
-	for (size_t i = first; i < k->n && r == 0; i++)
-		r = put(&t, i);
+	int r = put_all(&t, first);
 	free(t.slots);
 	return r;
 }

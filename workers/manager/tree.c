@@ -130,6 +130,7 @@ static const char *keep_text(struct builder *b, const struct item *item)
 {
 	char *text = b->text;
 
+	reeve_assert(text != NULL); /* the walk has counted it */
 	if (item->n > 0)
 		memcpy(text, item->data, item->n);
 	text[item->n] = '\0';
@@ -140,8 +141,11 @@ static const char *keep_text(struct builder *b, const struct item *item)
 /* The next so many nodes are those of a list or dict that begins. */
 static struct reeve_any *keep_nodes(struct builder *b, size_t n)
 {
-	struct reeve_any *nodes = n > 0 ? b->nodes : NULL;
+	struct reeve_any *nodes = b->nodes;
 
+	if (n == 0)
+		return NULL;
+	reeve_assert(nodes != NULL);
 	b->nodes += n;
 	b->places[++b->depth] = (struct place){ nodes, n };
 	return nodes;
@@ -183,7 +187,8 @@ static void build(struct reader *r, void *memory, const struct extent *extent,
 	struct builder b = { .nodes = memory };
 	struct item item;
 
-	b.text = (char *)(b.nodes + extent->n_items - 1);
+	if (memory != NULL)
+		b.text = (char *)(b.nodes + (extent->n_items - 1));
 	b.places[0] = (struct place){ ret, 1 };
 	for (;;) {
 		struct place *place = &b.places[b.depth];
