@@ -1,5 +1,5 @@
 /* Starts that fail: counted, delayed, and in the end told. */
-#include "workers/pool/keeper_failure.h"
+#include "workers/base/pure/failures.h"
 
 #include <sys/resource.h>
 

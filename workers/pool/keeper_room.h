@@ -5,7 +5,6 @@
  *   keeper_start.c    starting workers: when, where, and the fork
  *   keeper_end.c      the dead: reaped, judged, told; what they left
  *   keeper_watch.c    deadlines of tasks and starts; who may leave
- *   keeper_failure.c  how many failed starts are too many (pure)
  *   keeper_oom.c      was it the kernel, for want of memory?
  *
  * Everything hangs off struct keeper. What may not be trusted (channels) or
@@ -20,10 +19,10 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "workers/base/pure/failures.h"
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/rng.h"
 #include "workers/pool/keeper.h"
-#include "workers/pool/keeper_failure.h"
 #include "workers/pool/keeper_oom.h"
 
 /* The running task of a worker, as it was last looked at. */

@@ -1,10 +1,11 @@
 /* How many failed starts are too many, and when to try again. Pure.
  *
  * Properties
- *   A start fails when its worker does not get ready. More than limit failures
- *   within interval_usec, with no task finished meanwhile, are too many: then
- *   the fault is not the worker's but the program's, and trying on would only
- *   hide it. In between, starts wait: FAILURE_DELAY_MIN_USEC, twice that, ...
+ *   A start fails when what was started (a pool's worker, a manager's server)
+ *   does not get ready, or, of a server, ends. More than limit failures within
+ *   interval_usec, with no progress meanwhile, are too many: then the fault is
+ *   not that one's but the program's, and trying on would only hide it. In
+ *   between, starts wait: FAILURE_DELAY_MIN_USEC, twice that, ...
  *   What the system refuses (no process, no memory, no descriptor) delays
  *   likewise, but is never too much: it may pass.
  */

@@ -3,7 +3,7 @@
  * through twice the limit around a boundary; what matters is that a fault which
  * stays is found, and one that has passed is forgotten.
  */
-#include "workers/pool/keeper_failure.h"
+#include "workers/base/pure/failures.h"
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
