@@ -63,6 +63,7 @@ endif
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/shared/*.c workers/manager/*.c workers/base/pure/*.c workers/base/sys/*.c)
 LIB_HEADERS := $(wildcard workers/include/reeve/*.h)
+MANAGER_SRC := $(wildcard workers/manager/server/*.c)
 EXAMPLE_SRC := $(wildcard workers/examples/*.c)
 # The examples that draw, and nothing else here, need cairo.
 CAIRO_SRC := $(wildcard workers/examples/pictures*.c)
@@ -74,7 +75,7 @@ CORE_SRC := $(wildcard supervisor/core/*.c)
 DAEMON_SRC := $(wildcard supervisor/daemon/*.c)
 CLI_SRC := $(wildcard supervisor/cli/*.c)
 MAN_SRC := $(wildcard packaging/man/*.c)
-SRC := $(LIB_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
+SRC := $(LIB_SRC) $(MANAGER_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
 TEST_SRC := $(wildcard tests/*/*.c tests/*/programs/*.c)
 
 program = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)))
@@ -86,11 +87,11 @@ PROGRAMS := $(patsubst tests/integration/programs/%.c,$(BUILD)/tests/programs/%,
 SUBREAP := $(BUILD)/tests/subreap
 
 LAYERS := $(BUILD)/libcore.a $(BUILD)/libconf.a $(BUILD)/libworkers.a
-TEST_LAYERS := $(BUILD)/libtest.a $(BUILD)/libdaemon.a $(BUILD)/libcli.a $(LAYERS)
+TEST_LAYERS := $(BUILD)/libtest.a $(BUILD)/libmanager.a $(BUILD)/libdaemon.a $(BUILD)/libcli.a $(LAYERS)
 LINK = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
 	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
-all: $(BUILD)/reeved $(BUILD)/reeve lib ## build reeved, reeve and libreeve (the default)
+all: $(BUILD)/reeved $(BUILD)/reeve $(BUILD)/reeve-manager lib ## build reeved, reeve, reeve-manager and libreeve (the default)
 
 # Everything is compiled anew when the compiler or its flags change.
 $(BUILD)/flags: FORCE
@@ -116,6 +117,7 @@ $(BUILD)/libconf.a: $(call obj,$(CONF_SRC))
 $(BUILD)/libcore.a: $(call obj,$(CORE_SRC))
 # The programs without their main, so that unit tests can link their parts.
 $(BUILD)/libdaemon.a: $(call obj,$(filter-out supervisor/daemon/main.c,$(DAEMON_SRC)))
+$(BUILD)/libmanager.a: $(call obj,$(filter-out workers/manager/server/main.c,$(MANAGER_SRC)))
 $(BUILD)/libcli.a: $(call obj,$(filter-out supervisor/cli/main.c,$(CLI_SRC)))
 $(BUILD)/libtest.a: $(call obj,$(filter-out tests/lib/subreap.c,$(wildcard tests/lib/*.c)))
 $(BUILD)/%.a:
@@ -148,6 +150,11 @@ $(BUILD)/reeved: $(BUILD)/obj/supervisor/daemon/main.o $(BUILD)/libdaemon.a $(LA
 	$(call say,LINK)
 	$(Q)$(LINK)
 $(BUILD)/reeve: $(BUILD)/obj/supervisor/cli/main.o $(BUILD)/libcli.a $(LAYERS)
+	$(call say,LINK)
+	$(Q)$(LINK)
+
+$(BUILD)/reeve-manager: LIBS = $(LIBS_MANAGER)
+$(BUILD)/reeve-manager: $(BUILD)/obj/workers/manager/server/main.o $(BUILD)/libmanager.a $(BUILD)/libworkers.a
 	$(call say,LINK)
 	$(Q)$(LINK)
 

@@ -31,7 +31,6 @@
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
 
-#define BACKLOG	      4096
 #define LOCK_TRIES    200
 #define LOOK_MSEC     10 /* between two tries of what nobody tells us about */
 #define HOST_MAX      253
@@ -190,7 +189,7 @@ static void free_list(struct addrinfo **list)
 
 static int bind_and_listen(int fd, const void *address, socklen_t size)
 {
-	if (bind(fd, address, size) < 0 || listen(fd, BACKLOG) < 0)
+	if (bind(fd, address, size) < 0 || listen(fd, ADDRESS_BACKLOG) < 0)
 		return -errno;
 	return 0;
 }

@@ -20,6 +20,7 @@
 
 #define ADDRESS_TEXT_MAX 320 /* with its NUL */
 #define ADDRESS_PATH_MAX 107
+#define ADDRESS_BACKLOG	 4096
 
 /* Is text an address? Returns 0 or -EINVAL. */
 int address_check(const char *text);
