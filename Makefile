@@ -257,7 +257,8 @@ fuzz-run: $(FUZZ)
 SIMULATOR := $(BUILD)/tests/unit/test_pool_sim
 # Tests of libreeve that do much more when REEVE_SOAK is set.
 DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_syscalls \
-	queue_deaths queue_join sync_lock sync_semaphore sync_condition)
+	queue_deaths queue_join sync_lock sync_semaphore sync_condition \
+	manager_greed manager_latency)
 WALK := $(BUILD)/tests/unit/test_lifecycle_walk
 soak: TOTALS = $(BUILD)/soak.totals
 soak: all $(INTEGRATION) $(WALK) $(SIMULATOR) $(DEATHS) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60, many random lives, a million schedules

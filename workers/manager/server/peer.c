@@ -86,7 +86,7 @@ int peer_new(struct server *s, int fd)
 	TAILQ_INSERT_TAIL(&s->fresh, p, in_state);
 	s->n_fresh++;
 	r = heap_set(&s->deadlines, &p->deadline,
-		     usec_add(s->now_usec, SERVER_HANDSHAKE_USEC));
+		     usec_add(s->now_usec, s->handshake_usec));
 	if (r == 0)
 		r = server_watch(s, fd, p->events, p);
 	if (r < 0 || send_challenge(p) < 0)
@@ -308,7 +308,7 @@ static void set_frame_deadline(struct peer *p, bool is_new)
 	}
 	if (is_new || !heap_contains(&p->deadline))
 		p->frame_begun_usec = s->now_usec;
-	usec = SERVER_FRAME_USEC +
+	usec = s->frame_usec +
 	       frame_length(p) * USEC_PER_SEC / SERVER_FRAME_RATE;
 	if (heap_set(&s->deadlines, &p->deadline,
 		     usec_add(p->frame_begun_usec, usec)) < 0)

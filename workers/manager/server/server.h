@@ -51,6 +51,8 @@ struct server_config {
 	unsigned max_clients;
 	size_t max_objects, max_bytes, max_output_bytes;
 	uint64_t generation; /* starts before this one */
+	/* 0: SERVER_HANDSHAKE_USEC, SERVER_FRAME_USEC */
+	uint64_t handshake_usec, frame_usec;
 	int report_fd;	     /* a pipe; taken */
 	int lock_fd;	     /* of the snapshot; stays the caller's; or -1 */
 };

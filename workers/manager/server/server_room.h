@@ -59,6 +59,7 @@ struct server {
 	int epoll_fd, signal_fd;
 	int reserve_fd; /* given up to say no when there are no others; or -1 */
 	uint64_t now_usec;
+	uint64_t handshake_usec, frame_usec; /* as configured */
 	uint64_t resume_usec; /* when to accept again; 0: it does */
 	bool is_stopping, is_restored;
 	unsigned char instance[PROTOCOL_INSTANCE];
