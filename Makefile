@@ -164,6 +164,8 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_LAYERS)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK)
+# It makes allocations fail.
+$(BUILD)/tests/unit/test_manager_store_memory: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(SUBREAP): $(BUILD)/obj/tests/lib/subreap.o
 	@mkdir -p $(@D)
 	$(call say,LINK)

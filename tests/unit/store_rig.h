@@ -22,6 +22,9 @@
 #include "workers/manager/frame.h"
 #include "workers/manager/server/store.h"
 
+/* A check that costs nothing while it holds. */
+#define MUST(e) ((e) ? (void)0 : ck_abort_msg("%s", #e))
+
 #define WAITS		1 /* a status: no answer yet */
 #define RESULTS_MAX	3
 #define RIG_ANSWERS_MAX 4096
@@ -111,7 +114,7 @@ static _unused_ struct buf rig_request(enum verb verb, int64_t handle,
 	(void)codec_put_int(&b, verb);
 	(void)codec_put_int(&b, handle);
 	for (size_t i = 0; i < n; i++)
-		ck_assert_int_eq(codec_put(&b, &args[i]), 0);
+		MUST(codec_put(&b, &args[i]) == 0);
 	return b;
 }
 
@@ -130,13 +133,13 @@ static _unused_ struct answer rig_next(struct session *s)
 
 	struct reader r = { message, size, 0 };
 
-	ck_assert_int_eq(codec_get_int(&r, &a.id), 0);
-	ck_assert_int_eq(codec_get_int(&r, &status), 0);
+	MUST(codec_get_int(&r, &a.id) == 0);
+	MUST(codec_get_int(&r, &status) == 0);
 	a.status = (int)status;
 	for (; !reader_is_at_end(&r); a.n++) {
-		ck_assert_uint_lt(a.n, RESULTS_MAX);
-		ck_assert_int_eq(codec_get(&r, &a.results[a.n]), 0);
-		ck_assert_uint_lt(rig.n_answers, RIG_ANSWERS_MAX);
+		MUST(a.n < RESULTS_MAX);
+		MUST(codec_get(&r, &a.results[a.n]) == 0);
+		MUST(rig.n_answers < RIG_ANSWERS_MAX);
 		rig.answers[rig.n_answers++] = a.results[a.n];
 	}
 	memmove(b->data, b->data + used, b->len - used);
@@ -151,14 +154,12 @@ static _unused_ struct answer rig_ask(struct session *s, enum verb verb,
 	struct buf b = rig_request(verb, handle, args, n);
 	struct answer a;
 
-	ck_assert_int_eq(store_request(rig.store, s,
-				       (const unsigned char *)b.data, b.len,
-				       rig.now_usec),
-			 0);
+	MUST(store_request(rig.store, s, (const unsigned char *)b.data, b.len,
+			   rig.now_usec) == 0);
 	buf_done(&b);
 	a = rig_next(s);
 	if (a.status != WAITS)
-		ck_assert_int_eq(a.id, rig.next_id);
+		MUST(a.id == rig.next_id);
 	return a;
 }
 
@@ -176,19 +177,19 @@ static _unused_ struct answer rig_ask(struct session *s, enum verb verb,
 	({                                                                     \
 		struct answer a_ = ASK(s, verb, h, ##__VA_ARGS__);             \
 		ck_assert_int_eq(a_.status, 0);                                \
-		ck_assert_uint_eq(a_.n, 1);                                    \
+		MUST(a_.n == 1);                                               \
 		a_.results[0];                                                 \
 	})
 #define GET_INT(s, verb, h, ...)                                               \
 	({                                                                     \
 		struct reeve_any r_ = GET(s, verb, h, ##__VA_ARGS__);          \
-		ck_assert_int_eq(r_.kind, REEVE_ANY_INT);                      \
+		MUST(r_.kind == REEVE_ANY_INT);                                \
 		r_.integer;                                                    \
 	})
 #define GET_BOOL(s, verb, h, ...)                                              \
 	({                                                                     \
 		struct reeve_any r_ = GET(s, verb, h, ##__VA_ARGS__);          \
-		ck_assert_int_eq(r_.kind, REEVE_ANY_BOOL);                     \
+		MUST(r_.kind == REEVE_ANY_BOOL);                               \
 		r_.boolean;                                                    \
 	})
 
@@ -201,7 +202,7 @@ static _unused_ int64_t rig_open(struct session *s, enum reeve_object_kind kind,
 
 	if (a.status < 0)
 		return a.status;
-	ck_assert_uint_eq(a.n, 3);
+	MUST(a.n == 3);
 	return a.results[0].integer;
 }
 
