@@ -114,6 +114,15 @@ bool port_take_back(struct port *port, struct piece *ret_piece)
 	return true;
 }
 
+void port_drop_cancelled(struct port *port)
+{
+	struct piece piece;
+
+	while (port_load(port) > 0 && !port_piece(port, port->tail - 1)->job &&
+	       port_take_back(port, &piece))
+		;
+}
+
 int port_cancel(struct port *port, uint64_t i)
 {
 	const struct piece *own = port_piece(port, i);

@@ -146,6 +146,10 @@ bool port_is_waiting(const struct port *port);
  * cancel. */
 bool port_take_back(struct port *port, struct piece *ret_piece);
 
+/* Takes back what comes last and has no job any more, being cancelled: it is no
+ * load. */
+void port_drop_cancelled(struct port *port);
+
 /* Cancels slot i: 1 when it was not begun (it is skipped by the worker and
  * collected as such), 2 when it was running and its worker has to be killed, 0
  * when it is too late. */
