@@ -322,7 +322,8 @@ compile_commands.json: FORCE ## for clangd and other tools
 LIB_PAGES := $(sort libreeve $(patsubst workers/include/reeve/%.h,reeve_%,\
 	$(filter-out %/reeve.h,$(LIB_HEADERS))))
 LIB_MAN := $(patsubst %,$(BUILD)/man/%.3,$(LIB_PAGES))
-MAN := $(addprefix $(BUILD)/man/,reeved.8 reeve.1 reeve.ini.5) $(LIB_MAN)
+GUIDE := $(BUILD)/man/reeve_multiprocessing.7
+MAN := $(addprefix $(BUILD)/man/,reeved.8 reeve.1 reeve.ini.5) $(LIB_MAN) $(GUIDE)
 MAN_DATE := November 21, 2026
 DOCS := $(wildcard README.md ARCHITECTURE.md NEWS.md SECURITY.md LICENSE) \
 	packaging/systemd/hardened.conf
@@ -346,6 +347,12 @@ $(LIB_MAN): $$(call header_of,$$(basename $$(@F))) packaging/man/headerman Makef
 	$(Q)packaging/man/headerman -v page=$(basename $(@F)) -v date='$(MAN_DATE)' \
 		-v others='$(LIB_PAGES)' $< >$@.new && mv $@.new $@
 
+$(GUIDE): workers/examples/from_multiprocessing.c packaging/man/guideman Makefile
+	@mkdir -p $(@D)
+	$(call say,MAN)
+	$(Q)packaging/man/guideman -v page=$(basename $(@F)) -v date='$(MAN_DATE)' \
+		$< >$@.new && mv $@.new $@
+
 D = $(DESTDIR)
 # Each function's page is that of its header.
 link_functions = for h in $(filter-out %/reeve.h,$(LIB_HEADERS)); do \
@@ -354,7 +361,7 @@ link_functions = for h in $(filter-out %/reeve.h,$(LIB_HEADERS)); do \
 		ln -sf $$page $(D)$(mandir)/man3/$$f.3; done; done
 install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing reeve.ini
 	install -d $(D)$(bindir) $(D)$(sbindir) $(D)$(unitdir) $(D)$(docdir) \
-		$(D)$(mandir)/man1 $(D)$(mandir)/man3 $(D)$(mandir)/man5 $(D)$(mandir)/man8 \
+		$(addprefix $(D)$(mandir)/man,1 3 5 7 8) \
 		$(D)$(completiondir) $(D)$(sysconfdir)/reeve/conf.d \
 		$(D)$(includedir)/reeve $(D)$(libdir) $(D)$(pkgconfigdir)
 	install -m 644 $(LIB_HEADERS) $(D)$(includedir)/reeve/
@@ -369,6 +376,7 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 	install -m 644 $(LIB_MAN) $(D)$(mandir)/man3/
 	@$(link_functions)
 	install -m 644 $(BUILD)/man/reeve.ini.5 $(D)$(mandir)/man5/
+	install -m 644 $(GUIDE) $(D)$(mandir)/man7/
 	install -m 644 $(BUILD)/man/reeved.8 $(D)$(mandir)/man8/
 	install -m 644 packaging/completions/reeve.bash $(D)$(completiondir)/reeve
 	install -m 644 $(DOCS) $(D)$(docdir)/
@@ -384,7 +392,8 @@ uninstall: ## remove what install put there, but for the configuration
 		$(D)$(unitdir)/reeved.service
 	rm -f $(D)$(libdir)/libreeve.so* $(D)$(libdir)/libreeve.a \
 		$(D)$(pkgconfigdir)/libreeve.pc \
-		$(D)$(mandir)/man3/libreeve.3 $(D)$(mandir)/man3/reeve_*.3
+		$(D)$(mandir)/man3/libreeve.3 $(D)$(mandir)/man3/reeve_*.3 \
+		$(D)$(mandir)/man7/reeve_multiprocessing.7
 	rm -rf $(D)$(docdir) $(D)$(includedir)/reeve
 
 dist: ## a source archive of the last commit
