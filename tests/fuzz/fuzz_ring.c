@@ -213,7 +213,7 @@ static void set_output(struct script *s, unsigned port)
 
 static void die(unsigned port)
 {
-	const struct reeve_outcome crashed = { .kind = REEVE_CRASHED };
+	struct engine_end crashed = { .outcome.kind = REEVE_CRASHED };
 
 	engine_port_ended(&fuzz.engine, port, &crashed);
 	engine_port_live(&fuzz.engine, port, ++fuzz.n_ended[port] + 1, 1);

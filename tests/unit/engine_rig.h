@@ -28,7 +28,7 @@ struct rig {
 	struct port ports[RIG_PORTS];
 	int fds[RIG_PORTS];
 	unsigned n_wakes[RIG_PORTS], n_kills[RIG_PORTS];
-	unsigned char input[256];
+	struct engine_end end; /* the last one */
 };
 
 /* ---- jobs --------------------------------------------------------------- */
@@ -186,10 +186,10 @@ static inline void rig_done_with(struct rig *r)
 
 static inline void rig_die(struct rig *r, unsigned port)
 {
-	const struct reeve_outcome crashed = { .kind = REEVE_CRASHED,
-					       .error = -32 };
-
-	engine_port_ended(&r->engine, port, &crashed);
+	r->end = (struct engine_end){
+		.outcome = { .kind = REEVE_CRASHED, .error = -32 },
+	};
+	engine_port_ended(&r->engine, port, &r->end);
 }
 
 /* ---- the worker's hand -------------------------------------------------- */

@@ -125,9 +125,9 @@ static void check_step(struct sim *s)
 static void tell_end(struct sim *s, unsigned i)
 {
 	struct sim_seat *seat = &s->seats[i];
-	const struct reeve_outcome end = {
-		.kind = seat->cause == SIM_TIMEOUT ? REEVE_TIMEOUT
-						   : REEVE_CRASHED,
+	struct engine_end end = {
+		.outcome.kind = seat->cause == SIM_TIMEOUT ? REEVE_TIMEOUT
+							   : REEVE_CRASHED,
 	};
 	struct sim_job *victim = seat->is_tainted ? NULL : seat->victim;
 

@@ -69,6 +69,9 @@ struct seat {
 	int32_t exit_code;  /* 0, N, -signal */
 	uint32_t core, oom; /* oom: enum seat_oom */
 	struct rusage rusage;
+	uint64_t ended_usec; /* CLOCK_MONOTONIC */
+	uint64_t busy_usec;  /* for how long its task was seen running; 0: it
+			      * was not looked at, or there was none */
 };
 
 enum keeper_state {

@@ -68,8 +68,19 @@ struct job {
 	TAILQ_ENTRY(job) entry;
 	const struct job_type *type;
 	uint64_t function; /* as in struct slot */
+	reeve_task_fn *fn; /* as it was given; for reports, as is: */
+	uint64_t number;
 	bool is_queued;
 	bool is_cancelled; /* nothing of it is handed out any more */
+};
+
+/* How a worker ended. */
+struct engine_end {
+	/* Of the task that it was running, if it was: CRASHED, or TIMEOUT when
+	 * the keeper cut a task. */
+	struct reeve_outcome outcome;
+	/* All but what concerns tasks, which the engine fills in. */
+	struct reeve_death death;
 };
 
 struct engine_hooks {
@@ -137,10 +148,8 @@ void engine_check(struct engine *e);
 void engine_port_live(struct engine *e, unsigned port, uint32_t generation,
 		      pid_t pid);
 
-/* It is dead. end is the outcome of the task that it was running, if it was:
- * CRASHED, or TIMEOUT when the keeper cut a task. The port is reset. */
-void engine_port_ended(struct engine *e, unsigned port,
-		       const struct reeve_outcome *end);
+/* It is dead. The port is reset. */
+void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end);
 
 /* Ends everything that is queued or handed over with this outcome, except what
  * is done; all workers are dead. What is submitted later ends so at once: an

@@ -79,13 +79,26 @@ void engine_port_live(struct engine *e, unsigned port, uint32_t generation,
 		e->hooks->kill(e, port);
 }
 
+/* Says which item was running. */
+static void note_running(const struct port *p, const struct job *job,
+			 uint64_t index, struct reeve_death *death)
+{
+	death->n_tasks = p->n_items;
+	death->was_busy = true;
+	death->function = job->fn;
+	death->job = job->number;
+	death->index = index;
+	if (job->is_cancelled && death->cause == REEVE_DEATH_BROKEN)
+		death->cause = REEVE_DEATH_CANCELLED;
+}
+
 /* The piece that was running: results that are there count; one item is to
  * blame; the rest has not begun. */
 static void settle_running(struct engine *e, struct port *p, uint64_t slot,
-			   uint32_t item, const struct reeve_outcome *end)
+			   uint32_t item, struct engine_end *end)
 {
 	struct piece piece = *port_piece(p, slot);
-	struct reeve_outcome outcome = *end;
+	struct reeve_outcome outcome = end->outcome;
 	struct port_output output;
 
 	if (item >= piece.n_items)
@@ -94,6 +107,7 @@ static void settle_running(struct engine *e, struct port *p, uint64_t slot,
 		item = 0;
 	if (item > 0)
 		engine_deliver(e, p, &piece, item, &output);
+	note_running(p, piece.job, piece.index + item, &end->death);
 	if (piece.job->is_cancelled) {
 		outcome.kind = REEVE_CANCELLED;
 		outcome.error = -ECANCELED;
@@ -111,14 +125,14 @@ static bool is_begun(enum slot_state state)
 	return state != SLOT_QUEUED && state != SLOT_WITHDRAWN;
 }
 
-void engine_port_ended(struct engine *e, unsigned port,
-		       const struct reeve_outcome *end)
+void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end)
 {
 	struct port *p = &e->ports[port];
 	bool is_settled = false;
 
 	p->state = PORT_DOOMED; /* nobody is left to be killed */
 	(void)engine_collect_port(e, p);
+	end->death.n_tasks = p->n_items;
 	for (uint64_t i = p->head; i != p->tail; i++) {
 		uint32_t item;
 		enum slot_state state = port_autopsy(p, i, &item);

@@ -362,6 +362,8 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (!it)
 		return -ENOMEM;
 	it->job.function = function;
+	it->job.fn = fn;
+	it->job.number = ++pool->n_jobs;
 	it->pool = pool_ref(pool);
 	it->is_counted = true;
 	pool->n_tasks++;

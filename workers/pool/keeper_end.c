@@ -28,6 +28,7 @@
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/str.h"
+#include "workers/base/pure/usec.h"
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/procstat.h"
 #include "workers/base/sys/tree.h"
@@ -297,6 +298,20 @@ static bool is_hasty(const struct keeper *k, size_t i, const struct verdict *v)
 			.is_running;
 }
 
+/* Only where deadlines are watched is it known. */
+static uint64_t busy_usec(const struct keeper *k, size_t i)
+{
+	const struct watch *watch = &k->workers[i].watch;
+	uint64_t word =
+		keeper_look_at_ring(&k->seats[i].channel, watch->slot).word;
+
+	if (watch->word == 0 ||
+	    slot_word_tag(word) != slot_word_tag(watch->word) ||
+	    slot_word_item(word) != slot_word_item(watch->word))
+		return 0;
+	return usec_sub(k->now_usec, watch->since_usec);
+}
+
 static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
 {
 	struct seat *seat = &k->board->seats[i];
@@ -306,6 +321,8 @@ static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
 	seat->exit_code = w->exit_code;
 	seat->core = w->core;
 	seat->rusage = w->rusage;
+	seat->ended_usec = k->now_usec;
+	seat->busy_usec = busy_usec(k, i);
 	seat->oom = OOM_NO;
 	if (w->exit_code == -SIGKILL && cause == CAUSE_OWN)
 		seat->oom = oom_judge(&k->oom);

@@ -262,6 +262,7 @@ static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (r < 0)
 		return r;
 	m->job.type = &map_type;
+	m->job.fn = fn;
 	m->n_left = spec->n_items;
 	m->chunk = choose_chunk(spec, pool->n_processes);
 	return 0;
@@ -269,6 +270,7 @@ static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 
 static void start(struct map *m)
 {
+	m->job.number = ++m->pool->n_jobs;
 	m->pool->n_tasks++;
 	if (m->n_left == 0)
 		finish(m);

@@ -17,6 +17,7 @@
 #include <reeve/pool.h>
 
 #include "workers/base/sys/spin.h"
+#include "workers/pool/deaths.h"
 #include "workers/pool/engine.h"
 #include "workers/pool/keeper.h"
 #include "workers/pool/worker.h"
@@ -68,13 +69,15 @@ struct reeve_pool {
 	uint64_t done_at_keeper;    /* tasks, when the last one was started */
 
 	/* queue of single tasks, and its bounds */
-	uint64_t n_tasks;		     /* jobs accepted and not over */
+	uint64_t n_jobs;		     /* accepted so far */
+	uint64_t n_tasks;		     /* ... and not over */
 	uint64_t n_iterators;		     /* ... of which iterators */
 	uint64_t n_bytes;		     /* of inputs copied for them */
 	TAILQ_HEAD(, reeve_result) finished; /* callbacks to be called */
 	TAILQ_HEAD(, reeve_result) spare;
 	unsigned n_spare;
 	uint64_t n_unseen, n_outcomes;
+	struct deaths deaths;
 	uint64_t n_samples, latency_sum, latency_max, n_sampled;
 
 	/* waiting */

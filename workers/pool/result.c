@@ -281,6 +281,7 @@ static int check_task(struct reeve_pool *pool, reeve_task_fn *fn,
 static void submit(struct reeve_pool *pool, struct reeve_result *r)
 {
 	r->job.type = &single_type;
+	r->job.number = ++pool->n_jobs;
 	pool->n_tasks++;
 	sample_begin(r);
 	engine_submit(&pool->engine, &r->job);
@@ -299,6 +300,7 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 		return -ENOMEM;
 	r->refs++; /* ours, and the pool's */
 	r->job.function = task->job.function;
+	r->job.fn = task->job.fn;
 	r->input = task->input;
 	r->size = task->size;
 	r->output = task->output;
@@ -323,6 +325,7 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 		     size_t *output_size, struct reeve_outcome *ret_outcome)
 {
 	struct reeve_result task = {
+		.job.fn = fn,
 		.input = (void *)(uintptr_t)input,
 		.size = size,
 		.output = output,
@@ -385,6 +388,7 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 	}
 	pool->n_bytes += r->owns_input ? size : 0;
 	r->job.function = function;
+	r->job.fn = fn;
 	if (spec) {
 		r->callback = spec->callback;
 		r->error_callback = spec->error_callback;

@@ -82,6 +82,18 @@ static void look(struct port *p, const struct seat *seat,
 	ret->busy_since_usec = ret->is_busy ? p->looked_usec : 0;
 }
 
+size_t reeve_pool_report(struct reeve_pool *pool,
+			 struct reeve_death *ret_deaths, size_t n)
+{
+	size_t n_found;
+
+	if (pool_enter(pool) < 0)
+		return 0;
+	n_found = deaths_copy(&pool->deaths, ret_deaths, n);
+	pool_leave(pool);
+	return n_found;
+}
+
 size_t reeve_pool_workers(struct reeve_pool *pool,
 			  struct reeve_worker_stats *ret_workers, size_t n)
 {

@@ -36,9 +36,11 @@
 
 REEVE_DECLARATIONS_BEGIN
 
-#define REEVE_PAYLOAD_MAX   ((size_t)64 << 20) /* bytes, in and out each */
-#define REEVE_PROCESSES_MAX 512
-#define REEVE_MESSAGE_MAX   240 /* bytes of an error's text, with its NUL */
+#define REEVE_PAYLOAD_MAX     ((size_t)64 << 20) /* bytes, in and out each */
+#define REEVE_PROCESSES_MAX   512
+#define REEVE_MESSAGE_MAX     240 /* bytes of an error's text, with its NUL */
+#define REEVE_DEATHS_MAX      64  /* that a pool remembers */
+#define REEVE_POST_MORTEM_MAX 512 /* bytes, with the NUL */
 
 struct reeve_pool;
 struct reeve_result;
@@ -113,6 +115,49 @@ struct reeve_outcome {
 
 /* A word for each kind: "done", "failed", ... */
 REEVE_PUBLIC const char *reeve_outcome_name(enum reeve_outcome_kind kind);
+
+/* ---- deaths ---------------------------------------------------------------- */
+
+enum reeve_death_cause {
+	REEVE_DEATH_OWN,     /* it ended by itself, or a stranger killed it */
+	REEVE_DEATH_UNREADY, /* the same, before it was ready: its initializer
+			      * failed, or ended the process */
+	REEVE_DEATH_START_TIMEOUT, /* killed: it was not ready in time */
+	REEVE_DEATH_TASK_TIMEOUT,  /* killed: its task's time was over */
+	REEVE_DEATH_CANCELLED,	   /* killed: its task was cancelled */
+	REEVE_DEATH_BROKEN,  /* killed: it wrote where it must not, or did not
+			    * begin what stood before it */
+	REEVE_DEATH_CUT_OFF, /* killed: it had closed its descriptors or executed
+			      * another program */
+	REEVE_DEATH_LEAVE_TIMEOUT, /* killed: it was to leave, and did not */
+	REEVE_DEATH_KEEPER,	   /* the pool's keeper died, and it with it */
+};
+
+/* The end of a worker that was not wanted by the pool: who leaves as planned
+ * (maxtasksperchild, close), and who ends because its pool is terminated, has
+ * not died. */
+struct reeve_death {
+	uint64_t when_usec;   /* CLOCK_REALTIME */
+	uint64_t uptime_usec; /* how long it had lived */
+	enum reeve_death_cause cause;
+	unsigned seat;		/* which worker, from 0 */
+	struct reeve_exit exit; /* with its pid */
+	uint64_t n_tasks;	/* items that it had done */
+	/* The task that was running, if one was: */
+	bool was_busy;
+	reeve_task_fn *function; /* as it was given; else NULL */
+	uint64_t job;	    /* the pool's n-th apply, map or imap, of whatever
+			 * variant; from 1 */
+	uint64_t index;	    /* which of its items, from 0 */
+	uint64_t busy_usec; /* for how long, as far as the keeper has seen it;
+			     * 0: not known (no task_timeout_usec) */
+	char post_mortem
+		[REEVE_POST_MORTEM_MAX]; /* what was seen of it before it
+						  * was killed; or "" */
+};
+
+/* A word or two for each cause: "crashed", "task timeout", ... */
+REEVE_PUBLIC const char *reeve_death_name(enum reeve_death_cause cause);
 
 /* ---- the pool -------------------------------------------------------------- */
 
@@ -408,6 +453,12 @@ REEVE_PUBLIC void reeve_pool_stats(struct reeve_pool *pool,
 REEVE_PUBLIC size_t reeve_pool_workers(struct reeve_pool *pool,
 				       struct reeve_worker_stats *ret_workers,
 				       size_t n);
+
+/* The last deaths of workers, newest first: fills at most n records; returns how
+ * many there are, which is REEVE_DEATHS_MAX at most. 0 in a forked child. Does
+ * not look for new ones: these come with the pool's other work. */
+REEVE_PUBLIC size_t reeve_pool_report(struct reeve_pool *pool,
+				      struct reeve_death *ret_deaths, size_t n);
 
 REEVE_DECLARATIONS_END
 
