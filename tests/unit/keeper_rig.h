@@ -176,9 +176,9 @@ static void rig_run(struct slot *slot, uint32_t tag, struct rig_shared *s)
 
 		if (is_chunk)
 			rig_spin(slot->out_stride);
-		if (!atomic_compare_exchange_strong(&slot->word, &running,
-						    next))
-			for (;;)
+		while (!atomic_compare_exchange_strong(&slot->word, &running,
+						       next))
+			if (running != slot_word(SLOT_WARNED, tag, i))
 				(void)pause();
 	}
 	atomic_fetch_add(&s->n_tasks, 1);

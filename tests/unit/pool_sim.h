@@ -63,6 +63,7 @@ enum sim_step {
 struct sim_worker {
 	enum sim_step step;
 	bool is_hostile, is_hanging;
+	bool is_warned; /* it has found that its soft time is over */
 	uint64_t position, first, first_mark, word, n_released;
 	uint32_t item, n_items, n_run, limit, lasts, offset, input;
 	struct arena out;
@@ -96,7 +97,8 @@ struct sim {
 	struct sim_job jobs[SIM_JOBS];
 	unsigned n_ports, n_jobs, n_submitted;
 	struct rng dice;
-	uint64_t seed, step, now_usec, timeout_usec;
+	uint64_t seed, step, now_usec, timeout_usec, soft_timeout_usec;
+	uint64_t n_warned, n_warned_ends; /* which come to their end in time */
 	uint32_t task_limit;
 	bool is_hostile;  /* workers may be */
 	bool is_faulty;	  /* workers die, hang, turn hostile */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "tests/unit/pool_sim.h"
+#include "workers/pool/keeper_room.h"
 
 static inline struct channel_memory *sim_memory(struct sim *s, unsigned i)
 {
@@ -318,15 +319,22 @@ static inline void sim_ends(struct sim *s, unsigned i)
 	struct sim_worker *w = &s->seats[i].w;
 	struct slot *slot = sim_slot(s, i);
 	uint32_t tag = slot_word_tag(w->word), n = MAX(w->n_items, 1u);
-	uint64_t running = slot_word(SLOT_RUNNING, tag, w->item);
+	uint64_t running = slot_word(w->is_warned ? SLOT_WARNED : SLOT_RUNNING,
+				     tag, w->item);
+	uint64_t warned = slot_word(SLOT_WARNED, tag, w->item);
 	bool is_last = w->item + 1 >= n;
 
-	w->step = SIM_FROZEN;
 	if (!atomic_compare_exchange_strong(&slot->word, &running,
 					    slot_word(is_last ? SLOT_DONE
 							      : SLOT_RUNNING,
-						      tag, w->item + 1)))
+						      tag, w->item + 1))) {
+		if (running != warned || w->is_warned)
+			w->step = SIM_FROZEN;
+		w->is_warned = true; /* takes its signal, then tries again */
 		return;
+	}
+	s->n_warned_ends += w->is_warned;
+	w->is_warned = false;
 	w->n_run++;
 	w->item++;
 	w->running_index++;
@@ -375,7 +383,7 @@ static inline void sim_scribble(struct sim *s, unsigned i)
 		uint32_t item = sim_pick(s, 0, 8);
 
 		atomic_store(&slot->word,
-			     slot_word((enum slot_state)sim_pick(s, 0, 8), tag,
+			     slot_word((enum slot_state)sim_pick(s, 0, 9), tag,
 				       item));
 	}
 }
@@ -461,7 +469,7 @@ static inline void sim_left(struct sim *s, unsigned i)
 		unsigned state =
 			slot_word_state(sim_memory(s, i)->slots[k].word);
 
-		if (state == SLOT_RUNNING || state == SLOT_CANCELLING) {
+		if (is_running_state(state) || state == SLOT_CANCELLING) {
 			SIM_HOLDS(s, s->seats[i].is_tainted);
 			sim_death(s, i, SIM_CRASH);
 			return;
@@ -470,28 +478,58 @@ static inline void sim_left(struct sim *s, unsigned i)
 	sim_birth(s, i);
 }
 
+/* What was changed is exactly what was seen. */
+static inline void sim_check_watched(struct sim *s, unsigned i)
+{
+	const struct sim_seat *seat = &s->seats[i];
+	const struct sim_worker *w = &seat->w;
+
+	if (seat->is_tainted)
+		return;
+	SIM_HOLDS(s, w->running);
+	SIM_HOLDS(s, w->position % SIM_SLOTS == seat->watched_slot);
+	SIM_HOLDS(s, w->item == slot_word_item(seat->watched_word));
+	SIM_HOLDS(s, w->running == seat->watched &&
+			     w->running_index == seat->watched_index);
+}
+
 /* Its deadline is over: exactly what was seen is frozen, or nothing. */
 static inline void sim_cut(struct sim *s, unsigned i)
 {
 	struct sim_seat *seat = &s->seats[i];
 	struct slot *slot = &sim_memory(s, i)->slots[seat->watched_slot];
-	uint64_t word = seat->watched_word;
-	struct sim_worker *w = &seat->w;
 
 	seat->is_watching = false;
-	if (!atomic_compare_exchange_strong(&slot->word, &word,
-					    slot_word(SLOT_CANCELLING,
-						      slot_word_tag(word),
-						      slot_word_item(word))))
+	if (!keeper_cut(slot, seat->watched_word))
 		return;
-	if (!seat->is_tainted) {
-		SIM_HOLDS(s, w->running);
-		SIM_HOLDS(s, w->position % SIM_SLOTS == seat->watched_slot);
-		SIM_HOLDS(s, w->item == slot_word_item(word));
-		SIM_HOLDS(s, w->running == seat->watched &&
-				     w->running_index == seat->watched_index);
-	}
+	sim_check_watched(s, i);
 	sim_death(s, i, SIM_TIMEOUT);
+}
+
+/* Its soft deadline is over: it is told, or nobody. */
+static inline void sim_warn(struct sim *s, unsigned i)
+{
+	struct sim_seat *seat = &s->seats[i];
+	struct slot *slot = &sim_memory(s, i)->slots[seat->watched_slot];
+	uint64_t word = seat->watched_word;
+
+	if (!keeper_warn(slot, word))
+		return;
+	sim_check_watched(s, i);
+	s->n_warned++;
+	seat->watched_word = slot_word(SLOT_WARNED, slot_word_tag(word),
+				       slot_word_item(word));
+}
+
+static inline void sim_mind(struct sim *s, unsigned i)
+{
+	const struct sim_seat *seat = &s->seats[i];
+	uint64_t usec = s->now_usec - seat->watched_usec;
+
+	if (s->timeout_usec > 0 && usec > s->timeout_usec)
+		sim_cut(s, i);
+	else if (s->soft_timeout_usec > 0 && usec > s->soft_timeout_usec)
+		sim_warn(s, i);
 }
 
 static inline void sim_watch(struct sim *s, unsigned i)
@@ -504,14 +542,14 @@ static inline void sim_watch(struct sim *s, unsigned i)
 
 		if (word != seat->watched_word)
 			seat->is_watching = false;
-		else if (s->now_usec - seat->watched_usec > s->timeout_usec)
-			sim_cut(s, i);
+		else
+			sim_mind(s, i);
 		return;
 	}
 	for (unsigned k = 0; k < SIM_SLOTS && !seat->is_watching; k++) {
 		uint64_t word = sim_memory(s, i)->slots[k].word;
 
-		if (slot_word_state(word) != SLOT_RUNNING)
+		if (!is_running_state(slot_word_state(word)))
 			continue;
 		seat->is_watching = true;
 		seat->watched_slot = k;
@@ -546,7 +584,7 @@ static inline void sim_keeper_step(struct sim *s, unsigned i)
 		sim_death(s, i, SIM_CRASH);
 	} else {
 		s->is_progress = s->timeout_usec > 0 && seat->is_watching;
-		if (s->timeout_usec > 0)
+		if (s->timeout_usec > 0 || s->soft_timeout_usec > 0)
 			sim_watch(s, i);
 	}
 }

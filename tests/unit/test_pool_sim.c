@@ -27,6 +27,7 @@ static int fds[SIM_PORTS];
 static uint64_t current_seed;
 
 static uint64_t n_deaths, n_cuts, n_cancels, n_recycles, n_lies, n_steps;
+static uint64_t n_warned, n_warned_ends;
 
 /* ---- what the engine asks for ------------------------------------------- */
 
@@ -258,6 +259,9 @@ static void begin(struct sim *s, uint64_t seed)
 	s->n_jobs = sim_pick(s, 1, SIM_JOBS);
 	s->task_limit = sim_chance(s, 400) ? sim_pick(s, 1, 12) : 0;
 	s->timeout_usec = sim_chance(s, 500) ? sim_pick(s, 50, 2000) : 0;
+	if (sim_chance(s, 500))
+		s->soft_timeout_usec =
+			sim_pick(s, 20, s->timeout_usec ? 49 : 1000);
 	for (unsigned i = 0; i < s->n_ports; i++) {
 		memset(channels[i].memory, 0,
 		       sizeof(struct channel_memory) +
@@ -410,6 +414,8 @@ static void end(struct sim *s)
 	}
 	engine_done(&s->engine);
 	n_steps += s->step;
+	n_warned += s->n_warned;
+	n_warned_ends += s->n_warned_ends;
 }
 
 static void run_schedule(uint64_t seed)
@@ -478,11 +484,12 @@ START_TEST(test_schedules)
 	for (uint64_t seed = first; seed < first + n; seed++)
 		run_schedule(seed);
 	printf("%lu schedules, %lu steps: %lu workers, %lu deaths, %lu cut, "
-	       "%lu scribblers, %lu cancels\n",
+	       "%lu scribblers, %lu cancels, %lu overdue, of which %lu ended\n",
 	       (unsigned long)n, (unsigned long)n_steps,
 	       (unsigned long)n_recycles, (unsigned long)n_deaths,
 	       (unsigned long)n_cuts, (unsigned long)n_lies,
-	       (unsigned long)n_cancels);
+	       (unsigned long)n_cancels, (unsigned long)n_warned,
+	       (unsigned long)n_warned_ends);
 	for (unsigned i = 0; i < SIM_PORTS; i++) {
 		channel_unmap(&channels[i]);
 		close(fds[i]);

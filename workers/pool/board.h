@@ -95,7 +95,8 @@ struct board {
 	_Atomic uint32_t n_live;
 	_Atomic uint64_t n_changes; /* one more with each change of a seat */
 	_Atomic uint64_t n_started, n_start_failures;
-	/* With a task timeout: the keeper sees nothing to be run and watches no
+	_Atomic uint64_t n_warned; /* tasks whose soft time was over */
+	/* With a deadline of tasks: the keeper sees nothing to be run and watches no
 	 * deadlines. Who publishes then sets it to 0 and rings keeper_fd; with
 	 * a full fence between publishing and looking at it. */
 	_Atomic uint32_t is_dozing;

@@ -9,7 +9,7 @@
  *     owner   struct channel_orders, free slots, the input arena
  *     worker  struct channel_signs, claimed slots, the output arena
  *     keeper  the word of the slot whose deadline is over; before a start, the
- *             limits in channel_orders
+ *             limits in channel_orders; what it has signalled
  *   A worker may scribble anywhere in it. The owner therefore keeps its own
  *   indices (struct channel_end), copies each field once and checks the copy;
  *   what does not make sense is -EBADMSG, and ends that worker.
@@ -23,16 +23,26 @@
  *     QUEUED -> RUNNING      worker: claims it
  *     RUNNING -> RUNNING     worker: the next item of a chunk
  *     RUNNING -> DONE        worker: its result is there
+ *     RUNNING -> WARNED      keeper: its soft time is over
+ *     WARNED -> RUNNING      worker: the next item of a chunk, which is not warned
+ *     WARNED -> DONE         worker
  *     QUEUED -> WITHDRAWN    owner: it is cancelled
  *     WITHDRAWN -> SKIPPED   worker: has passed it
- *     RUNNING -> CANCELLING  owner or keeper: cancelled, or its time is over;
+ *     RUNNING, WARNED -> CANCELLING
+ *                            owner or keeper: cancelled, or its time is over;
  *                            the worker loses its next change, and waits for
  *                            the kill that follows
  *     DONE, SKIPPED -> FREE  owner: collects, in order
  *
  *   The tag changes with each use, so that a late cancel or deadline never
  *   hits the next task. The item counts within a chunk: item k is running when
- *   the word says {RUNNING, k}, and items below k have their results.
+ *   the word says {RUNNING, k} or {WARNED, k}, and items below k have their
+ *   results.
+ *   With a soft signal, the keeper clears orders.is_signalled, changes the word,
+ *   sends the signal, and sets it. A worker that finds WARNED at the end of an
+ *   item waits until it is set, and takes the signal if it is still to come,
+ *   before it changes the word: so it cannot come later. (The word itself would
+ *   not do as the mark: another slot may have the same.)
  * Safety
  *   One thread on each side. Nothing here makes a system call except
  *   channel_new(), channel_map(), channel_unmap() and
@@ -61,8 +71,15 @@ enum slot_state {
 	SLOT_WITHDRAWN,
 	SLOT_SKIPPED,
 	SLOT_CANCELLING,
+	SLOT_WARNED,
 	SLOT_STATE_COUNT
 };
+
+/* The worker is in the function, as far as it knows. */
+static inline bool is_running_state(unsigned state)
+{
+	return state == SLOT_RUNNING || state == SLOT_WARNED;
+}
 
 /* word: state in bits 0-7, tag in 8-31, item in 32-63 */
 static inline uint64_t slot_word(enum slot_state state, uint32_t tag,
@@ -124,6 +141,8 @@ struct channel_orders {
 	_Atomic uint32_t may_leave; /* the keeper lets it go between the two */
 	uint32_t generation;	    /* which worker on this channel, from 1 */
 	uint32_t spin_usec;	    /* 0: sleep at once */
+	int32_t soft_signal;	    /* for the task that is WARNED; 0: none */
+	_Atomic uint32_t is_signalled; /* the keeper's: it has been sent */
 };
 
 enum channel_phase {

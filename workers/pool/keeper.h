@@ -28,6 +28,9 @@
  *     - a task that runs longer than task_timeout_usec is cut: the word of its
  *       slot goes RUNNING -> CANCELLING by compare-and-swap (exactly this
  *       task and item, or nothing), then the tree is killed, CAUSE_TIMEOUT.
+ *     - one that runs longer than task_soft_timeout_usec is told: RUNNING ->
+ *       WARNED likewise, then soft_signal to the worker's first thread, then
+ *       orders.signalled.
  *     - seat.kill: that generation's tree is killed. order TERMINATE: all;
  *       order CLOSE: no replacement but in place while something is queued
  *       there; workers leave by orders.closing, and are killed start_timeout
@@ -70,6 +73,8 @@ struct keeper_config {
 	uint64_t maxtasks_jitter;   /* a worker's limit is less by up to this */
 	unsigned recycle_max;	    /* 0: no bound */
 	uint64_t task_timeout_usec; /* 0: none */
+	uint64_t task_soft_timeout_usec; /* less than that; 0: none */
+	int soft_signal;		 /* sent then; 0: none */
 	uint64_t start_timeout_usec;
 	unsigned restart_limit;
 	uint64_t restart_interval_usec;

@@ -138,6 +138,7 @@ struct ring_sight {
 
 struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint);
 
-/* Freezes the task that slot was seen running with this word; false when it is
- * another word's by now. */
+/* Freezes the task that slot was seen running with this word, or tells it that
+ * its soft time is over; false when it is another word's by now. */
 bool keeper_cut(struct slot *slot, uint64_t word);
+bool keeper_warn(struct slot *slot, uint64_t word);

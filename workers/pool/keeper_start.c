@@ -94,6 +94,8 @@ static void set_limits(struct keeper *k, struct channel_orders *orders)
 				   ? UINT64_MAX
 				   : limit - limit / DUE_SHARE;
 	atomic_store(&orders->may_leave, 0);
+	orders->soft_signal = k->config->soft_signal;
+	atomic_store(&orders->is_signalled, 0);
 }
 
 static void prepare_channel(struct keeper *k, size_t i, uint32_t generation)

@@ -5,13 +5,16 @@
  * what it has seen unchanged for all of it: a task gets its full time, and at
  * most an eighth more. The word it saw (slot, use of the slot, item) is what it
  * changes by compare-and-swap: if that task has ended since, nothing happens to
- * the next one.
+ * the next one. A soft deadline is the same change to another state, which the
+ * task can read, and from which it may still come to its end.
  *
  * It looks only while there is something to see. After some looks at empty
  * rings it dozes, says so on the board, looks once more (the owner may have
  * published before it could read that), and sleeps until the owner rings.
  */
 #include "workers/pool/keeper_room.h"
+
+#include <signal.h>
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
@@ -34,7 +37,7 @@ struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint)
 		unsigned state = slot_word_state(word);
 
 		sight.is_queued |= state == SLOT_QUEUED;
-		if (state != SLOT_RUNNING && state != SLOT_CANCELLING)
+		if (!is_running_state(state) && state != SLOT_CANCELLING)
 			continue;
 		sight.is_running = true;
 		sight.slot = i;
@@ -44,13 +47,60 @@ struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint)
 	return sight;
 }
 
+static bool change_state(struct slot *slot, uint64_t word, enum slot_state to)
+{
+	return atomic_compare_exchange_strong(&slot->word, &word,
+					      slot_word(to, slot_word_tag(word),
+							slot_word_item(word)));
+}
+
 bool keeper_cut(struct slot *slot, uint64_t word)
 {
+	return is_running_state(slot_word_state(word)) &&
+	       change_state(slot, word, SLOT_CANCELLING);
+}
+
+bool keeper_warn(struct slot *slot, uint64_t word)
+{
 	return slot_word_state(word) == SLOT_RUNNING &&
-	       atomic_compare_exchange_strong(&slot->word, &word,
-					      slot_word(SLOT_CANCELLING,
-							slot_word_tag(word),
-							slot_word_item(word)));
+	       change_state(slot, word, SLOT_WARNED);
+}
+
+/* The worker that finds its word changed waits until the signal is sent. It goes
+ * to the thread that runs the task, and no other. */
+static bool warn(struct keeper *k, size_t i, struct slot *slot)
+{
+	struct channel_orders *orders = &k->seats[i].channel.memory->orders;
+	struct worker *w = &k->workers[i];
+	const uint64_t word = w->watch.word;
+
+	if (slot_word_state(word) != SLOT_RUNNING)
+		return false; /* it has been warned, and needs the mark */
+	atomic_store(&orders->is_signalled, 0);
+	if (!keeper_warn(slot, word))
+		return false;
+	w->watch.word = slot_word(SLOT_WARNED, slot_word_tag(word),
+				  slot_word_item(word));
+	if (k->config->soft_signal > 0)
+		(void)tgkill(w->pid, w->pid, k->config->soft_signal);
+	atomic_store(&orders->is_signalled, 1);
+	atomic_fetch_add(&k->board->n_warned, 1);
+	return true;
+}
+
+/* The same task is running, for so long. */
+static void mind(struct keeper *k, size_t i, uint64_t usec)
+{
+	const struct keeper_config *config = k->config;
+	const struct watch *watch = &k->workers[i].watch;
+	struct slot *slot = channel_slot(&k->seats[i].channel, watch->slot);
+
+	if (config->task_soft_timeout_usec > 0 &&
+	    usec >= config->task_soft_timeout_usec && warn(k, i, slot))
+		return;
+	if (config->task_timeout_usec > 0 &&
+	    usec >= config->task_timeout_usec && keeper_cut(slot, watch->word))
+		keeper_kill(k, i, CAUSE_TIMEOUT);
 }
 
 /* Returns true when there is something to be watched. */
@@ -59,16 +109,13 @@ static bool look(struct keeper *k, size_t i)
 	struct worker *w = &k->workers[i];
 	const struct channel *c = &k->seats[i].channel;
 	struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
-	const uint64_t word = sight.word;
 
 	w->watch.slot = sight.slot;
-	if (word != w->watch.word) {
-		w->watch.word = word;
+	if (sight.word != w->watch.word) {
+		w->watch.word = sight.word;
 		w->watch.since_usec = k->now_usec;
-	} else if (usec_sub(k->now_usec, w->watch.since_usec) >=
-			   k->config->task_timeout_usec &&
-		   keeper_cut(channel_slot(c, sight.slot), word)) {
-		keeper_kill(k, i, CAUSE_TIMEOUT);
+	} else if (sight.is_running) {
+		mind(k, i, usec_sub(k->now_usec, w->watch.since_usec));
 	}
 	return sight.is_running || sight.is_queued;
 }
@@ -83,9 +130,28 @@ static bool look_at_all(struct keeper *k)
 	return is_busy;
 }
 
+/* The shorter of the two deadlines; 0: there is none. */
+static uint64_t least_timeout_usec(const struct keeper_config *c)
+{
+	return c->task_soft_timeout_usec > 0 ? c->task_soft_timeout_usec
+					     : c->task_timeout_usec;
+}
+
+/* The next deadline of what it runs. */
+static uint64_t due_usec(const struct keeper_config *c, const struct watch *w)
+{
+	uint64_t timeout_usec = slot_word_state(w->word) == SLOT_RUNNING
+					? least_timeout_usec(c)
+					: c->task_timeout_usec;
+
+	return is_running_state(slot_word_state(w->word)) && timeout_usec > 0
+		       ? usec_add(w->since_usec, timeout_usec)
+		       : USEC_INFINITY;
+}
+
 static uint64_t next_look_usec(const struct keeper *k)
 {
-	uint64_t timeout_usec = k->config->task_timeout_usec;
+	uint64_t timeout_usec = least_timeout_usec(k->config);
 	uint64_t next = MIN(MAX(timeout_usec / LOOKS_PER_TASK, LOOK_MIN_USEC),
 			    LOOK_MAX_USEC);
 
@@ -93,18 +159,15 @@ static uint64_t next_look_usec(const struct keeper *k)
 	for (size_t i = 0; i < k->n_seats; i++) {
 		const struct worker *w = &k->workers[i];
 
-		if (w->pid > 0 &&
-		    slot_word_state(w->watch.word) == SLOT_RUNNING &&
-		    w->cause == CAUSE_OWN)
-			next = MIN(next,
-				   usec_add(w->watch.since_usec, timeout_usec));
+		if (w->pid > 0 && w->cause == CAUSE_OWN)
+			next = MIN(next, due_usec(k->config, &w->watch));
 	}
 	return next;
 }
 
 static void watch_tasks(struct keeper *k)
 {
-	if (k->config->task_timeout_usec == 0) {
+	if (least_timeout_usec(k->config) == 0) {
 		k->watch_usec = USEC_INFINITY;
 		return;
 	}

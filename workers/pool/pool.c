@@ -120,11 +120,28 @@ static void fill_defaults(struct reeve_pool_spec *s)
 					   : DEFAULT_RESTART_INTERVAL;
 }
 
+/* Two are glibc's own. */
+static bool is_signal_for_tasks(int signo)
+{
+	return signo > 0 && signo <= SIGRTMAX && signo != SIGKILL &&
+	       signo != SIGSTOP && (signo < __SIGRTMIN || signo >= SIGRTMIN);
+}
+
+static bool has_good_deadlines(const struct reeve_pool_spec *s)
+{
+	if (s->task_soft_timeout_usec == 0)
+		return s->soft_signal == 0;
+	return (s->task_timeout_usec == 0 ||
+		s->task_soft_timeout_usec < s->task_timeout_usec) &&
+	       (s->soft_signal == 0 || is_signal_for_tasks(s->soft_signal));
+}
+
 static int check_spec(const struct reeve_pool_spec *s)
 {
 	if (s->window > CHANNEL_SLOTS_MAX ||
 	    (s->initializer_size > 0 && !s->initializer_argument) ||
 	    s->maxtasks_jitter > s->maxtasksperchild ||
+	    !has_good_deadlines(s) ||
 	    (s->service != REEVE_SERVICE_CALLER &&
 	     s->service != REEVE_SERVICE_THREAD) ||
 	    (unsigned)s->context > REEVE_CONTEXT_SPAWN)

@@ -133,7 +133,7 @@ int port_cancel(struct port *port, uint64_t i)
 		    &slot->word, &word, slot_word(SLOT_WITHDRAWN, own->tag, 0)))
 		return 1;
 	/* Running: the item may move on while we look. */
-	while (slot_word_state(word) == SLOT_RUNNING &&
+	while (is_running_state(slot_word_state(word)) &&
 	       slot_word_tag(word) == own->tag)
 		if (atomic_compare_exchange_strong(
 			    &slot->word, &word,
@@ -219,6 +219,7 @@ enum port_sight port_look(struct port *port, struct port_output *ret)
 		return SIGHT_SKIPPED;
 	case SLOT_QUEUED:
 	case SLOT_RUNNING:
+	case SLOT_WARNED:
 	case SLOT_WITHDRAWN:
 	case SLOT_CANCELLING:
 		return SIGHT_NOTHING;

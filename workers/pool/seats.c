@@ -212,6 +212,8 @@ int seats_start_keeper(struct reeve_pool *pool)
 		.maxtasks_jitter = s->maxtasks_jitter,
 		.recycle_max = s->recycle_max,
 		.task_timeout_usec = s->task_timeout_usec,
+		.task_soft_timeout_usec = s->task_soft_timeout_usec,
+		.soft_signal = s->soft_signal,
 		.start_timeout_usec = s->start_timeout_usec,
 		.restart_limit = s->restart_limit,
 		.restart_interval_usec = s->restart_interval_usec,

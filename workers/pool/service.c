@@ -54,7 +54,8 @@ static void feed(struct reeve_pool *pool)
 	if (pool->is_broken || pool->phase == POOL_LEAVING ||
 	    pool->phase == POOL_ENDED || engine_feed(&pool->engine) == 0)
 		return;
-	if (pool->spec.task_timeout_usec == 0)
+	if (pool->spec.task_timeout_usec == 0 &&
+	    pool->spec.task_soft_timeout_usec == 0)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&pool->board->is_dozing,

@@ -111,6 +111,8 @@ struct handout {
 	uint64_t board_size;
 	uint64_t maxtasksperchild, maxtasks_jitter;
 	unsigned recycle_max, restart_limit;
+	int soft_signal;
+	uint64_t task_soft_timeout_usec;
 	uint64_t task_timeout_usec, start_timeout_usec, restart_interval_usec;
 	uint64_t argument_size; /* bytes, after the seats; then the name */
 };
@@ -138,6 +140,8 @@ static int write_handout(const struct reeve_pool *pool,
 		.recycle_max = c->recycle_max,
 		.restart_limit = c->restart_limit,
 		.task_timeout_usec = c->task_timeout_usec,
+		.task_soft_timeout_usec = c->task_soft_timeout_usec,
+		.soft_signal = c->soft_signal,
 		.start_timeout_usec = c->start_timeout_usec,
 		.restart_interval_usec = c->restart_interval_usec,
 		.argument_size = s->argument_size,
@@ -396,6 +400,8 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	c.recycle_max = h->recycle_max;
 	c.restart_limit = h->restart_limit;
 	c.task_timeout_usec = h->task_timeout_usec;
+	c.task_soft_timeout_usec = h->task_soft_timeout_usec;
+	c.soft_signal = h->soft_signal;
 	c.start_timeout_usec = h->start_timeout_usec;
 	c.restart_interval_usec = h->restart_interval_usec;
 	(void)fd_set_cloexec(h->owner_pidfd, true);

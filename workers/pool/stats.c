@@ -12,7 +12,7 @@ static bool is_busy(const struct port *p)
 	if (port_load(p) == 0)
 		return false;
 	word = atomic_load(&channel_slot(&p->channel, p->head)->word);
-	return slot_word_state(word) == SLOT_RUNNING;
+	return is_running_state(slot_word_state(word));
 }
 
 /* Items handed over, and how many of them are not begun. */
@@ -23,7 +23,7 @@ static void count_port(const struct port *p, uint64_t *queued,
 		uint64_t word =
 			atomic_load(&channel_slot(&p->channel, i)->word);
 
-		if (slot_word_state(word) == SLOT_RUNNING)
+		if (is_running_state(slot_word_state(word)))
 			*running += 1;
 		else if (slot_word_state(word) == SLOT_QUEUED)
 			*queued += port_piece(p, i)->n_items;
@@ -49,6 +49,7 @@ void reeve_pool_stats(struct reeve_pool *pool,
 	s.n_started = atomic_load(&pool->board->n_started);
 	s.n_start_failures = atomic_load(&pool->board->n_start_failures);
 	s.n_unseen = pool->n_unseen;
+	s.n_overdue = atomic_load(&pool->board->n_warned);
 	s.n_samples = pool->n_samples;
 	s.latency_usec_sum = pool->latency_sum;
 	s.latency_usec_max = pool->latency_max;

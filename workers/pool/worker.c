@@ -2,8 +2,8 @@
  *
  *   claim    QUEUED -> RUNNING. Lost: it was withdrawn, and is skipped.
  *   run      the function, on its input; the output is in its place afterwards
- *   finish   RUNNING -> DONE. Lost: somebody is about to kill this process,
- *            which waits for that.
+ *   finish   RUNNING or WARNED -> DONE. Lost: somebody is about to kill this
+ *            process, which waits for that.
  *   ring     if the owner sleeps and has asked for it
  *
  * Killed before "claim" nobody was blamed; between "claim" and "finish" this
@@ -16,7 +16,9 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,12 +34,18 @@
 /* While the output arena is full the owner is asked to collect, so often. */
 #define ROOM_WAIT_MSEC 1
 
+/* The keeper is about to send a signal, and says so next. */
+#define SIGNAL_YIELDS	 100
+#define SIGNAL_WAITS_MAX 20000 /* msec; it may be stopped for a while */
+
 struct worker {
 	struct channel channel;
 	struct channel_orders *orders;
 	struct channel_signs *signs;
 	const struct worker_setup *setup;
 	int bell_fd, lifeline_fd;
+	int soft_signal; /* blocked, but in a task; 0: none */
+	sigset_t soft_set;
 	struct spin spin;
 	uint64_t position; /* slots passed, of this channel */
 	uint64_t n_run;	   /* items */
@@ -54,6 +62,7 @@ struct worker {
 /* What stands behind reeve_reply.internal. */
 struct task {
 	struct worker *worker;
+	const struct slot *slot;
 	bool is_fixed;	/* in a chunk the room is what it is */
 	bool is_unused; /* and if there is none, nobody wants the output */
 	bool is_over;	/* more output than fits was tried */
@@ -243,6 +252,15 @@ int reeve_reply_error(struct reeve_reply *reply, int code, const char *format,
 	return code;
 }
 
+/* The word is that of this task until its end. */
+bool reeve_task_is_overdue(const struct reeve_reply *reply)
+{
+	const struct task *t = reply->internal;
+	unsigned state = slot_word_state(atomic_load(&t->slot->word));
+
+	return state == SLOT_WARNED || state == SLOT_CANCELLING;
+}
+
 /* ---- running ------------------------------------------------------------------ */
 
 static reeve_task_fn *find_function(const struct worker *w, uint64_t function)
@@ -266,21 +284,58 @@ static _Noreturn void wait_for_kill(struct worker *w)
 	}
 }
 
-static bool finish_item(struct slot *slot, uint32_t tag, uint32_t item,
-			uint32_t n_items)
+/* The function, and it alone, may be interrupted by the soft signal. */
+static int call(const struct worker *w, reeve_task_fn *fn, void *input,
+		size_t size, struct reeve_reply *reply)
 {
-	uint64_t running = slot_word(SLOT_RUNNING, tag, item);
+	int status;
+
+	if (w->soft_signal == 0)
+		return fn(input, size, reply);
+	(void)pthread_sigmask(SIG_UNBLOCK, &w->soft_set, NULL);
+	status = fn(input, size, reply);
+	(void)pthread_sigmask(SIG_BLOCK, &w->soft_set, NULL);
+	return status;
+}
+
+/* This task was told that its time is over. The signal may be still to come: it
+ * is not for the next one. */
+static void take_signal(struct worker *w)
+{
+	static const struct timespec at_once;
+
+	if (w->soft_signal == 0)
+		return;
+	for (int n = 0; !atomic_load(&w->orders->is_signalled); n++) {
+		if (n > SIGNAL_WAITS_MAX) /* the task wrote this word */
+			leave_broken(w);
+		(void)(n < SIGNAL_YIELDS ? sched_yield() : poll(NULL, 0, 1));
+	}
+	while (sigtimedwait(&w->soft_set, NULL, &at_once) < 0 && errno == EINTR)
+		continue;
+}
+
+static void finish_item(struct worker *w, struct slot *slot, uint32_t tag,
+			uint32_t item, uint32_t n_items)
+{
+	uint64_t word = slot_word(SLOT_RUNNING, tag, item);
 	uint64_t next = item + 1 < n_items
 				? slot_word(SLOT_RUNNING, tag, item + 1)
 				: slot_word(SLOT_DONE, tag, n_items);
 
-	return atomic_compare_exchange_strong(&slot->word, &running, next);
+	if (atomic_compare_exchange_strong(&slot->word, &word, next))
+		return;
+	if (word != slot_word(SLOT_WARNED, tag, item))
+		wait_for_kill(w);
+	take_signal(w);
+	if (!atomic_compare_exchange_strong(&slot->word, &word, next))
+		wait_for_kill(w);
 }
 
 static void run_single(struct worker *w, struct slot *slot, uint32_t tag,
 		       reeve_task_fn *fn)
 {
-	struct task t = { .worker = w };
+	struct task t = { .worker = w, .slot = slot };
 	struct reeve_reply reply = { t.small, sizeof(t.small), 0, &t };
 	uint32_t size = slot->item_size;
 	void *input = w->channel.in + slot->in_offset;
@@ -288,7 +343,7 @@ static void run_single(struct worker *w, struct slot *slot, uint32_t tag,
 
 	if (size <= CHANNEL_INLINE_SIZE)
 		input = memcpy(t.input, slot->data, sizeof(t.input));
-	status = fn(input, size, &reply);
+	status = call(w, fn, input, size, &reply);
 	if (reply.size <= CHANNEL_INLINE_SIZE) /* wherever it lies now */
 		memcpy(slot->data, reply.data,
 		       reply.data == t.small ? sizeof(t.small) : reply.size);
@@ -296,8 +351,7 @@ static void run_single(struct worker *w, struct slot *slot, uint32_t tag,
 	slot->out_size = (uint32_t)reply.size;
 	slot->status = t.is_over && status == 0 ? -EMSGSIZE : status;
 	slot->flags = t.has_message ? SLOT_HAS_MESSAGE : 0;
-	if (!finish_item(slot, tag, 0, 1))
-		wait_for_kill(w);
+	finish_item(w, slot, tag, 0, 1);
 }
 
 static void run_chunk(struct worker *w, struct slot *slot, uint32_t tag,
@@ -306,6 +360,7 @@ static void run_chunk(struct worker *w, struct slot *slot, uint32_t tag,
 	uint32_t n = slot->n_items, size = slot->item_size;
 	uint32_t stride = slot->out_stride;
 	struct task t = { .worker = w,
+			  .slot = slot,
 			  .is_fixed = true,
 			  .is_unused = stride == 0 };
 	unsigned char *input = w->channel.in + slot->in_offset, *output;
@@ -322,13 +377,13 @@ static void run_chunk(struct worker *w, struct slot *slot, uint32_t tag,
 		struct reeve_reply reply = { output + (size_t)i * stride,
 					     stride, 0, &t };
 
-		int status = fn(input + (size_t)i * size, size, &reply);
+		int status =
+			call(w, fn, input + (size_t)i * size, size, &reply);
 
 		items[i].status = t.is_over && status == 0 ? -EMSGSIZE : status;
 		items[i].size = (uint32_t)reply.size;
 		t.is_over = false;
-		if (!finish_item(slot, tag, i, n))
-			wait_for_kill(w);
+		finish_item(w, slot, tag, i, n);
 	}
 }
 
@@ -409,6 +464,17 @@ static int initialize(struct worker *w)
 	return r;
 }
 
+/* After the initializer, which may have threads: they have it as they like. */
+static void block_soft_signal(struct worker *w)
+{
+	w->soft_signal = w->orders->soft_signal;
+	if (w->soft_signal == 0)
+		return;
+	(void)sigemptyset(&w->soft_set);
+	(void)sigaddset(&w->soft_set, w->soft_signal);
+	(void)pthread_sigmask(SIG_BLOCK, &w->soft_set, NULL);
+}
+
 static int begin(struct worker *w)
 {
 	int r;
@@ -416,6 +482,7 @@ static int begin(struct worker *w)
 	w->marks = calloc(w->channel.n_slots, sizeof(*w->marks));
 	r = w->marks ? initialize(w) : -ENOMEM;
 	if (r == 0) {
+		block_soft_signal(w);
 		atomic_store(&w->signs->phase, PHASE_READY);
 		return 0;
 	}

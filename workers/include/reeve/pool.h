@@ -92,6 +92,11 @@ REEVE_PUBLIC int reeve_reply_error(struct reeve_reply *reply, int code,
 				   const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* In a task: is the soft deadline over (task_soft_timeout_usec)? Then it has until
+ * the hard one to clean up and to return, DONE or FAILED as it likes. Costs no
+ * more than a read of memory. For any thread of the task, until it returns. */
+REEVE_PUBLIC bool reeve_task_is_overdue(const struct reeve_reply *reply);
+
 /* ---- outcomes -------------------------------------------------------------- */
 
 enum reeve_outcome_kind {
@@ -150,7 +155,7 @@ struct reeve_death {
 			 * variant; from 1 */
 	uint64_t index;	    /* which of its items, from 0 */
 	uint64_t busy_usec; /* for how long, as far as the keeper has seen it;
-			     * 0: not known (no task_timeout_usec) */
+			     * 0: not known (no deadline is set) */
 	char post_mortem
 		[REEVE_POST_MORTEM_MAX]; /* what was seen of it before it
 						  * was killed; or "" */
@@ -189,7 +194,19 @@ struct reeve_pool_spec {
 	enum reeve_context context;
 	enum reeve_service service;
 
-	uint64_t task_timeout_usec; /* each item, from its start; 0: none */
+	/* Deadlines of each item, from its start; 0: none. It has all that time,
+	 * and sometimes an eighth more (1 ms at least). At the soft one, which
+	 * comes first, it is told; at the hard one its process is killed. */
+	uint64_t task_soft_timeout_usec, task_timeout_usec;
+	/* How it is told, beside reeve_task_is_overdue(): a signal to the thread
+	 * that runs it; 0: none. It is delivered while the function of this very
+	 * item runs, or not at all: never to another item, nor between two. The
+	 * signal is the pool's alone, and blocked but for the function, which
+	 * costs two system calls for each item. Install a handler in the
+	 * initializer: the default action of most signals ends the process
+	 * (CRASHED). It may jump (siglongjmp) to where the task has set a mark.
+	 * Without SA_RESTART calls that wait return with EINTR. */
+	int soft_signal;
 	/* Of a worker, until it is ready, and when it leaves, until it is gone;
 	 * then it is killed. 60 s. */
 	uint64_t start_timeout_usec;
@@ -230,7 +247,8 @@ REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
 
 /* Makes a pool and starts its workers; does not wait for them. spec may be NULL.
  * Errors: -EINVAL (spec: a process count below -1 or above
- * REEVE_PROCESSES_MAX, an initializer that is not in the table), -ENOTSUP (fork
+ * REEVE_PROCESSES_MAX, an initializer that is not in the table, a soft deadline
+ * not before the hard one, a signal without one or that cannot be caught), -ENOTSUP (fork
  * in a program with threads; forkserver or spawn without reeve_pool_setup()),
  * -ENOMEM, -EMFILE, -EAGAIN. */
 REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,
@@ -437,7 +455,8 @@ struct reeve_pool_stats {
 	uint64_t n_started;  /* workers */
 	uint64_t n_recycled; /* planned replacements */
 	uint64_t n_start_failures;
-	uint64_t n_unseen; /* failures that nobody looked at */
+	uint64_t n_unseen;  /* failures that nobody looked at */
+	uint64_t n_overdue; /* items told that their soft time was over */
 	/* Of every 1,024th single task: from hand-over to outcome. */
 	uint64_t n_samples, latency_usec_sum, latency_usec_max;
 };
