@@ -176,6 +176,26 @@ START_TEST(test_steals_half)
 }
 END_TEST
 
+/* Its slot was spoilt when it was cancelled, and looks well again. */
+START_TEST(test_does_not_steal_what_is_cancelled)
+{
+	struct rig_job a = rig_tasks(1), b = rig_tasks(3);
+
+	all_to_port_0(&a);
+	r.ports[1].state = PORT_RESET;
+	engine_submit(&r.engine, &b.job);
+	(void)engine_feed(&r.engine);
+	r.ports[1].state = PORT_LIVE;
+	rig_set(&r.ports[0], 3, SLOT_FREE, 0);
+	(void)engine_cancel(&r.engine, &b.job);
+	ck_assert_uint_eq(b.n_over, 2);
+	rig_set(&r.ports[0], 3, SLOT_QUEUED, 0);
+	ck_assert_uint_eq(engine_feed(&r.engine), 0);
+	expect(&b, REEVE_CANCELLED, 3);
+	rig_done_with(&r);
+}
+END_TEST
+
 START_TEST(test_does_not_steal_what_runs)
 {
 	struct rig_job j = rig_tasks(2);
@@ -549,7 +569,8 @@ END_TEST
 
 UNIT_MAIN("pool_engine", test_idle_first, test_windows,
 	  test_windows_of_large_inputs, test_first_come, test_max_items,
-	  test_wakes_sleepers, test_steals_half, test_does_not_steal_what_runs,
+	  test_wakes_sleepers, test_steals_half,
+	  test_does_not_steal_what_is_cancelled, test_does_not_steal_what_runs,
 	  test_cancelled_is_no_load, test_steals_around_cancelled, test_cancel,
 	  test_cancel_in_redo, test_kills_the_successor, test_death_blames_one,
 	  test_death_in_chunk, test_death_in_each_state, test_forged_skip,
