@@ -167,7 +167,7 @@ static void rig_run(struct slot *slot, uint32_t tag, struct rig_shared *s)
 	uint32_t n = is_chunk ? slot->item_size : 1;
 	uint64_t began_usec = clock_monotonic_usec();
 
-	memcpy(slot->data, &began_usec, sizeof(began_usec));
+	memcpy(slot->result.data, &began_usec, sizeof(began_usec));
 	rig_do(slot, s);
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t running = slot_word(SLOT_RUNNING, tag, i);

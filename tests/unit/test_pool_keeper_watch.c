@@ -171,7 +171,7 @@ static void check_was_due(const struct rig *r, size_t i, uint64_t at)
 {
 	uint64_t began_usec;
 
-	memcpy(&began_usec, channel_slot(&r->channels[i], at)->data,
+	memcpy(&began_usec, channel_slot(&r->channels[i], at)->result.data,
 	       sizeof(began_usec));
 	ck_assert_uint_ge(clock_monotonic_usec(),
 			  began_usec + r->config.task_timeout_usec);

@@ -158,16 +158,22 @@ END_TEST
 START_TEST(test_imap)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	static const size_t windows[] = { 0, 1, 3, 64 };
+	static const struct {
+		size_t chunk, window;
+	} cases[] = { { 0, 0 },	 { 1, 1 },   { 1, 3 },	      { 1, 64 },
+		      { 7, 64 }, { 64, 10 }, { 2 * ITEMS, 0 } };
 	uint64_t in[ITEMS];
 
 	for (uint64_t i = 0; i < ITEMS; i++)
 		in[i] = i;
-	for (size_t k = 0; k < ARRAY_SIZE(windows); k++) {
-		const struct reeve_imap_spec spec = { .inputs = in,
-						      .input_size = 8,
-						      .n_items = ITEMS,
-						      .window = windows[k] };
+	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+		const struct reeve_imap_spec spec = {
+			.inputs = in,
+			.input_size = 8,
+			.n_items = ITEMS,
+			.chunksize = cases[k].chunk,
+			.window = cases[k].window,
+		};
 		struct reeve_iterator *it;
 		struct reeve_item item;
 		uint64_t n = 0;
@@ -217,6 +223,176 @@ START_TEST(test_imap_unordered)
 }
 END_TEST
 
+/* An iteration over 1 to n by square_or_die(): every tenth is a death. */
+static void iterate_with_deaths(struct reeve_pool *pool, uint64_t n,
+				const struct reeve_imap_spec *spec)
+{
+	struct reeve_iterator *it;
+	struct reeve_item item;
+	uint64_t n_seen = 0;
+
+	ck_assert_int_eq(
+		reeve_pool_imap_unordered(pool, square_or_die, spec, &it), 0);
+	while (reeve_iterator_next(it, LONG_WAIT, &item) == 1) {
+		uint64_t x = item.index + 1;
+
+		n_seen++;
+		if (x % 10 == 0) {
+			ck_assert_int_eq(item.outcome->kind, REEVE_CRASHED);
+			ck_assert_int_eq(item.outcome->exit.code, -SIGKILL);
+			continue;
+		}
+		ck_assert_int_eq(item.outcome->kind, REEVE_DONE);
+		ck_assert_uint_eq(*(const uint64_t *)item.output, x * x);
+	}
+	ck_assert_uint_eq(n_seen, n);
+	reeve_iterator_free(it);
+}
+
+static int count_up(void *userdata, const void **ret_input, size_t *ret_size)
+{
+	uint64_t *next = userdata;
+
+	if (++*next > 25)
+		return 0;
+	*ret_input = next;
+	*ret_size = sizeof(*next);
+	return 1;
+}
+
+/* A death costs the one item, wherever in the chunk; the others, whose inputs are
+ * put together anew, are run. */
+START_TEST(test_imap_with_deaths)
+{
+	static const size_t chunks[] = { 1, 7, 100 };
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	uint64_t in[25];
+
+	for (uint64_t i = 0; i < ARRAY_SIZE(in); i++)
+		in[i] = i + 1;
+	for (size_t k = 0; k < ARRAY_SIZE(chunks); k++) {
+		struct reeve_imap_spec spec = { .chunksize = chunks[k],
+						.inputs = in,
+						.input_size = 8,
+						.n_items = ARRAY_SIZE(in) };
+		uint64_t next = 0;
+
+		iterate_with_deaths(pool, ARRAY_SIZE(in), &spec);
+		spec = (struct reeve_imap_spec){ .chunksize = chunks[k],
+						 .generator = count_up,
+						 .userdata = &next };
+		iterate_with_deaths(pool, ARRAY_SIZE(in), &spec);
+	}
+	end_pool(pool);
+}
+END_TEST
+
+/* More output than a worker can hold: its chunks end where room does. In one mode,
+ * for it is much memory. */
+START_TEST(test_imap_of_large_outputs)
+{
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	uint64_t in[6] = { 8,
+			   REEVE_PAYLOAD_MAX / 2,
+			   REEVE_PAYLOAD_MAX,
+			   REEVE_PAYLOAD_MAX,
+			   REEVE_PAYLOAD_MAX + 1,
+			   8 };
+	const struct reeve_imap_spec spec = { .inputs = in,
+					      .input_size = 8,
+					      .n_items = ARRAY_SIZE(in),
+					      .chunksize = ARRAY_SIZE(in) };
+	struct reeve_iterator *it;
+	struct reeve_item item;
+
+	for (int round = 0; round < 2 && _i == 0; round++) {
+		ck_assert_int_eq(reeve_pool_imap(pool, inflate, &spec, &it), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(in); i++) {
+			ck_assert_int_eq(
+				reeve_iterator_next(it, LONG_WAIT, &item), 1);
+			if (in[i] > REEVE_PAYLOAD_MAX) {
+				ck_assert_int_eq(item.outcome->error,
+						 -EMSGSIZE);
+				continue;
+			}
+			ck_assert_uint_eq(item.size, in[i]);
+			ck_assert_int_eq(
+				memcmp((const char *)item.output + in[i] - 8,
+				       &in[i], 8),
+				0);
+		}
+		reeve_iterator_free(it);
+	}
+	end_pool(pool);
+}
+END_TEST
+
+static struct {
+	_Atomic unsigned may_go, n_grown;
+} * growth;
+
+/* Its output grows: to 1 MiB, with which the first two wait until they may go on;
+ * the third's to a few bytes, and then to all there may be. */
+static int grow(void *input, size_t size _unused_, struct reeve_reply *reply)
+{
+	uint64_t n = *(const uint64_t *)input;
+
+	if (!reeve_reply_reserve(reply, n < 3 ? 1 << 20 : 100))
+		return -EMSGSIZE;
+	growth->n_grown++;
+	while (n < 3 && growth->may_go < n)
+		(void)poll(NULL, 0, 1);
+	if (n < 3)
+		return 0;
+	return reeve_reply_reserve(reply, REEVE_PAYLOAD_MAX) ? 0 : -EMSGSIZE;
+}
+
+static void wait_until_grown(unsigned n)
+{
+	uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+
+	while (growth->n_grown < n && clock_monotonic_usec() < end)
+		(void)poll(NULL, 0, 1);
+	ck_assert_uint_ge(growth->n_grown, n);
+}
+
+/* The few bytes find room at the arena's beginning, which the largest does not:
+ * it must not wait for what lies between, which nobody has. */
+START_TEST(test_output_that_grows)
+{
+	uint64_t in[3] = { 1, 2, 3 };
+	const struct reeve_imap_spec spec = { .inputs = in,
+					      .input_size = 8,
+					      .n_items = 3 };
+	struct reeve_pool *pool;
+	struct reeve_iterator *it;
+	struct reeve_item item;
+
+	if (_i > 0) /* the owner has to look away: fork, and no thread */
+		return;
+	growth = mmap(NULL, sizeof(*growth), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(growth, MAP_FAILED);
+	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
+	check_square(pool, 3); /* its worker is there */
+	ck_assert_int_eq(reeve_pool_imap(pool, grow, &spec, &it), 0);
+	wait_until_grown(1);
+	growth->may_go = 1;
+	wait_until_grown(2);
+	ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 1);
+	growth->may_go = 2;
+	wait_until_grown(3);
+	for (int i = 1; i < 3; i++) {
+		ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 1);
+		ck_assert_uint_eq(item.size,
+				  i == 1 ? 1 << 20 : REEVE_PAYLOAD_MAX);
+	}
+	reeve_iterator_free(it);
+	end_pool(pool);
+	(void)munmap(growth, sizeof(*growth));
+}
+END_TEST
+
 struct source {
 	uint64_t next, end;
 	int error;
@@ -239,12 +415,17 @@ START_TEST(test_imap_of_generator)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	static const int errors[] = { 0, -ENODATA };
+	static const size_t chunks[] = { 0, 1, 5, 16, 17 };
 
-	for (size_t k = 0; k < ARRAY_SIZE(errors); k++) {
-		struct source source = { .end = ITEMS, .error = errors[k] };
-		const struct reeve_imap_spec spec = { .generator = generate,
-						      .userdata = &source,
-						      .window = 16 };
+	for (size_t k = 0; k < ARRAY_SIZE(errors) * ARRAY_SIZE(chunks); k++) {
+		int error = errors[k % ARRAY_SIZE(errors)];
+		struct source source = { .end = ITEMS, .error = error };
+		const struct reeve_imap_spec spec = {
+			.generator = generate,
+			.userdata = &source,
+			.chunksize = chunks[k / ARRAY_SIZE(errors)],
+			.window = 16,
+		};
 		struct reeve_iterator *it;
 		struct reeve_item item;
 		uint64_t n = 0;
@@ -259,10 +440,55 @@ START_TEST(test_imap_of_generator)
 			n++; /* never more than the window ahead */
 			ck_assert_uint_le(source.next, n + 16);
 		}
-		ck_assert_int_eq(r, errors[k]);
+		ck_assert_int_eq(r, error);
 		ck_assert_uint_eq(n, ITEMS);
 		reeve_iterator_free(it);
 	}
+	end_pool(pool);
+}
+END_TEST
+
+struct large_source {
+	unsigned n;
+	size_t size;
+};
+
+/* Every second one is large. */
+static int generate_large(void *userdata, const void **ret_input,
+			  size_t *ret_size)
+{
+	static const unsigned char large[REEVE_PAYLOAD_MAX / 2];
+	struct large_source *s = userdata;
+
+	if (s->n == 5)
+		return 0;
+	*ret_input = large;
+	*ret_size = s->n % 2 ? s->n : s->size;
+	s->n++;
+	return 1;
+}
+
+/* Inputs that do not fit into one hand-over are cut; none is lost or changes its
+ * place. In one mode, as above. */
+START_TEST(test_imap_of_large_inputs)
+{
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	struct large_source source = { .size = _i == 0 ? REEVE_PAYLOAD_MAX / 2
+						       : 100 };
+	const struct reeve_imap_spec spec = { .generator = generate_large,
+					      .userdata = &source,
+					      .chunksize = 5 };
+	struct reeve_iterator *it;
+	struct reeve_item item;
+
+	ck_assert_int_eq(reeve_pool_imap(pool, tell_size, &spec, &it), 0);
+	for (uint64_t i = 0; i < 5; i++) {
+		ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 1);
+		ck_assert_uint_eq(*(const uint64_t *)item.output,
+				  i % 2 ? i : source.size);
+	}
+	ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 0);
+	reeve_iterator_free(it);
 	end_pool(pool);
 }
 END_TEST
@@ -272,12 +498,13 @@ START_TEST(test_imap_given_up)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	struct source source = { .end = UINT64_MAX };
-	const struct reeve_imap_spec spec = { .generator = generate,
-					      .userdata = &source };
+	struct reeve_imap_spec spec = { .generator = generate,
+					.userdata = &source };
 	struct reeve_iterator *it;
 	struct reeve_item item;
 
 	for (int i = 0; i < 3; i++) {
+		spec.chunksize = (size_t)i * 5;
 		ck_assert_int_eq(reeve_pool_imap(pool, echo, &spec, &it), 0);
 		for (int k = 0; k < i; k++)
 			ck_assert_int_eq(
@@ -327,5 +554,7 @@ START_TEST(test_imap_unread)
 END_TEST
 
 POOL_MAIN("pool_maps", test_map, test_map_corners, test_map_with_deaths,
-	  test_map_async, test_imap, test_imap_unordered,
-	  test_imap_of_generator, test_imap_given_up, test_imap_unread)
+	  test_map_async, test_imap, test_imap_unordered, test_imap_with_deaths,
+	  test_imap_of_large_outputs, test_output_that_grows,
+	  test_imap_of_large_inputs, test_imap_of_generator, test_imap_given_up,
+	  test_imap_unread)

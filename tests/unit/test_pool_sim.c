@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/pool_sim.h"
-#include "tests/unit/pool_sim_worker.h"
+#include "tests/unit/pool_sim_keeper.h"
 
 #define SCHEDULES      9000
 #define SOAK_SCHEDULES 1000000
@@ -20,6 +20,7 @@
 #define QUIET_STEPS    400000 /* and so soon everything is over */
 #define STUCK_STEPS    1000   /* without anybody doing anything */
 #define LOOKS_MAX      3000   /* by the clock, when there are hostile ones */
+#define LOOK_STEPS     2000   /* from one to the next, though somebody moves */
 
 /* Channels are made once: mapping them is dearer than a schedule. */
 static struct channel channels[SIM_PORTS];
@@ -332,14 +333,15 @@ static void show(const struct sim *s)
 		TAILQ_EMPTY(&s->engine.queue) ? "empty" : "not empty");
 }
 
-/* Nobody moves. The pool's look by the clock may be needed where somebody has
- * scribbled, and nowhere else. */
+/* Nobody moves, or only to ask in vain for room. The pool's look by the clock may
+ * be needed where somebody has scribbled, and nowhere else. */
 static void look_by_the_clock(struct sim *s)
 {
 	if (!s->is_hostile)
 		show(s);
 	SIM_HOLDS(s, s->is_hostile);
 	(void)engine_collect(&s->engine);
+	(void)engine_feed(&s->engine); /* as the pool does after its look */
 	engine_check(&s->engine);
 }
 
@@ -358,7 +360,8 @@ static void come_to_rest(struct sim *s, enum owner at)
 			show(s);
 			SIM_HOLDS(s, is_all_over(s));
 		}
-		if (n_stuck < STUCK_STEPS)
+		if (n_stuck < STUCK_STEPS &&
+		    !(s->is_hostile && s->step % LOOK_STEPS == 0))
 			continue;
 		look_by_the_clock(s);
 		n_looks++;

@@ -119,7 +119,8 @@ static bool publishes(struct world *w)
 	const struct piece piece = { .index = w->n_published,
 				     .n_items = ITEMS };
 
-	if (w->n_published == TASKS || port_publish(&port, &piece, 0, NULL) < 0)
+	if (w->n_published == TASKS ||
+	    port_publish(&port, &piece, 0, NULL, 0) < 0)
 		return false;
 	w->n_published++;
 	return true;

@@ -106,7 +106,8 @@ static void publish(void)
 
 	for (size_t i = 0; i < CHUNK; i++)
 		inputs[i] = (uint32_t)rng_below(&dice, LENGTH_MAX);
-	ck_assert_int_eq(port_publish(&port, &piece, (uintptr_t)work, inputs),
+	ck_assert_int_eq(port_publish(&port, &piece, (uintptr_t)work, inputs,
+				      piece.n_items * sizeof(inputs[0])),
 			 0);
 }
 

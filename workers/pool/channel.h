@@ -22,7 +22,9 @@
  *     WITHDRAWN -> FREE      owner: the same, of a cancelled one
  *     QUEUED -> RUNNING      worker: claims it
  *     RUNNING -> RUNNING     worker: the next item of a chunk
- *     RUNNING -> DONE        worker: its result is there
+ *     RUNNING -> DONE        worker: its result is there; of a chunk with
+ *                            outputs of any size, the results of `item` of
+ *                            its items: the others were not begun
  *     RUNNING -> WARNED      keeper: its soft time is over
  *     WARNED -> RUNNING      worker: the next item of a chunk, which is not warned
  *     WARNED -> DONE         worker
@@ -103,26 +105,42 @@ static inline uint32_t slot_word_item(uint64_t word)
 	return (uint32_t)(word >> 32);
 }
 
-/* A cache line. A single task is a chunk of one. */
+/* What came out of a task, whatever its size. */
+struct slot_result {
+	uint32_t offset; /* in the output arena; inline when it fits */
+	uint32_t size;	 /* bytes */
+	int32_t status;	 /* what the function returned */
+	uint32_t flags;	 /* enum slot_flags */
+	unsigned char data[CHANNEL_INLINE_SIZE];
+};
+
+enum slot_flags {
+	SLOT_HAS_MESSAGE = 1, /* the output is an error's text */
+};
+
+/* A cache line. A single task is a chunk of none. */
 struct slot {
 	_Alignas(64) _Atomic uint64_t word;
 	uint64_t function; /* a pointer (fork), or an index into the table */
 	uint32_t n_items;
-	uint32_t item_size;  /* bytes of input of each item */
+	uint32_t item_size;  /* bytes of input of each item, or SLOT_SIZED */
 	uint32_t in_offset;  /* in the input arena; inline when it fits */
-	uint32_t out_stride; /* chunks: bytes of output kept of each item */
-	uint32_t out_offset; /* in the output arena */
-	uint32_t out_size;   /* bytes; of a chunk: n_items * out_stride */
-	int32_t status;	     /* single tasks: what the function returned */
-	unsigned char data[CHANNEL_INLINE_SIZE]; /* input, then output */
-	uint32_t flags;				 /* enum slot_flags */
+	uint32_t out_stride; /* chunks: bytes of output kept of each item, or
+			      * SLOT_LOOSE */
+	/* .data is the input, then the output. Chunks have more than one
+	 * result: .offset is where they are. */
+	struct slot_result result;
 };
 
-enum slot_flags {
-	SLOT_HAS_MESSAGE = 1, /* out_size bytes of output are an error's text */
-};
+/* Inputs of different sizes: a uint32_t for each, then the inputs, all on
+ * SLOT_ALIGNMENT; more than CHANNEL_INLINE_SIZE bytes together. */
+#define SLOT_SIZED     UINT32_MAX
+#define SLOT_ALIGNMENT 16u
+/* Outputs of any size: n_items * struct slot_result, each of which says where its
+ * output is. */
+#define SLOT_LOOSE UINT32_MAX
 
-/* In front of a chunk's results: what became of each item. */
+/* Otherwise, in front of a chunk's outputs: what became of each item. */
 struct chunk_item {
 	int32_t status;
 	uint32_t size; /* bytes of output; more than out_stride: cut off */
@@ -198,8 +216,15 @@ static inline struct slot *channel_slot(const struct channel *c, uint64_t i)
 	return &c->memory->slots[i & (c->n_slots - 1)];
 }
 
-/* Bytes of output in front of the results of a chunk, and with them. */
+static inline size_t slot_align(size_t size)
+{
+	return (size + SLOT_ALIGNMENT - 1) & ~(size_t)(SLOT_ALIGNMENT - 1);
+}
+
+/* Bytes that a chunk takes of the output arena before it begins. */
 static inline size_t chunk_output_size(uint32_t n_items, uint32_t out_stride)
 {
+	if (out_stride == SLOT_LOOSE)
+		return (size_t)n_items * sizeof(struct slot_result);
 	return (size_t)n_items * (sizeof(struct chunk_item) + out_stride);
 }

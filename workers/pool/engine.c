@@ -80,6 +80,16 @@ void engine_doom(struct engine *e, struct port *p)
 	e->hooks->kill(e, (unsigned)(p - e->ports));
 }
 
+/* Of a chunk that ended early. */
+static void redo_rest(struct engine *e, struct piece *piece, uint32_t n)
+{
+	if (n == piece->n_items)
+		return; /* its job may be gone */
+	piece->index += n;
+	piece->n_items -= n;
+	engine_redo_or_cancel(e, piece);
+}
+
 size_t engine_collect_port(struct engine *e, struct port *p)
 {
 	struct port_output output;
@@ -95,8 +105,10 @@ size_t engine_collect_port(struct engine *e, struct port *p)
 			break;
 		}
 		if (sight == SIGHT_DONE && piece.job)
-			engine_deliver(e, p, &piece, piece.n_items, &output);
+			engine_deliver(e, p, &piece, output.n_items, &output);
 		port_advance(p);
+		if (sight == SIGHT_DONE && piece.job)
+			redo_rest(e, &piece, output.n_items);
 		n++;
 	}
 	if (n > 0) {

@@ -47,8 +47,10 @@ struct job_type {
 	 * is_last the engine forgets the job, which may be gone once its last
 	 * item has an outcome. */
 	bool (*next)(struct job *job, uint32_t max_items, struct piece *ret);
-	/* Where the inputs of piece lie; asked again after a take-back. */
-	const void *(*input)(struct job *job, const struct piece *piece);
+	/* Where the inputs of piece lie, as they are to be handed over, and how
+	 * many bytes they are; asked again after a take-back. */
+	const void *(*input)(struct job *job, const struct piece *piece,
+			     size_t *ret_size);
 	/* The first n items of piece have run. Returns how many are DONE. */
 	uint32_t (*done)(struct job *job, const struct piece *piece, uint32_t n,
 			 const struct port_output *output,

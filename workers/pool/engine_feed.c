@@ -43,9 +43,10 @@ static size_t give(struct engine *e, struct port *p, size_t n)
 	while (given < n && !port_is_full(p, e->window) &&
 	       next_piece(e, &piece)) {
 		struct job *job = piece.job;
+		size_t size;
+		const void *input = job->type->input(job, &piece, &size);
 
-		if (port_publish(p, &piece, job->function,
-				 job->type->input(job, &piece)) < 0) {
+		if (port_publish(p, &piece, job->function, input, size) < 0) {
 			engine_redo_first(e, &piece);
 			break;
 		}

@@ -81,10 +81,12 @@ static bool map_next(struct job *job, uint32_t max_items, struct piece *ret)
 	return true;
 }
 
-static const void *map_input(struct job *job, const struct piece *piece)
+static const void *map_input(struct job *job, const struct piece *piece,
+			     size_t *ret_size)
 {
 	const struct map *m = map_of(job);
 
+	*ret_size = piece->n_items * m->spec.input_size;
 	return (const unsigned char *)m->spec.inputs +
 	       piece->index * m->spec.input_size;
 }

@@ -64,9 +64,9 @@ void port_close(struct port *port)
 /* ---- handing over ---------------------------------------------------------- */
 
 int port_publish(struct port *port, const struct piece *piece,
-		 uint64_t function, const void *input)
+		 uint64_t function, const void *input, size_t size)
 {
-	uint32_t size = piece->item_size * piece->n_items, offset = 0;
+	uint32_t offset = 0;
 	struct slot *slot = channel_slot(&port->channel, port->tail);
 	struct piece *own = port_piece(port, port->tail);
 	uint32_t tag = own->tag + 1;
@@ -77,11 +77,11 @@ int port_publish(struct port *port, const struct piece *piece,
 	own->tag = tag & 0xffffff;
 	own->mark_before = port->in.head;
 	if (size > CHANNEL_INLINE_SIZE) {
-		if (!arena_take(&port->in, size, &offset))
+		if (!arena_take(&port->in, (uint32_t)size, &offset))
 			return -ENOBUFS;
 		memcpy(port->channel.in + offset, input, size);
 	} else if (size > 0) {
-		memcpy(slot->data, input, size);
+		memcpy(slot->result.data, input, size);
 	}
 	own->mark = port->in.head;
 	slot->function = function;
@@ -145,59 +145,106 @@ int port_cancel(struct port *port, uint64_t i)
 
 /* ---- what came back --------------------------------------------------------- */
 
-/* Checks it, and notes how far the arena is used. */
-static bool is_in_arena(struct port *port, uint32_t offset, uint32_t size)
+static bool is_in_arena(uint32_t offset, size_t size)
 {
-	if (size > CHANNEL_ARENA_SIZE || offset > CHANNEL_ARENA_SIZE - size)
-		return false;
-	port->out_high = MAX(port->out_high, offset + size);
-	return true;
+	return size <= CHANNEL_ARENA_SIZE &&
+	       offset <= CHANNEL_ARENA_SIZE - size;
+}
+
+/* For port_has_to_trim(). */
+static void note_use(struct port *port, const unsigned char *end)
+{
+	port->out_high =
+		MAX(port->out_high, (uint32_t)(end - port->channel.out));
+}
+
+/* One result, wherever it stands. */
+static inline bool show_result(const unsigned char *arena,
+			       const struct slot_result *result,
+			       struct port_output *ret)
+{
+	uint32_t size = *(const volatile uint32_t *)&result->size;
+	uint32_t offset = *(const volatile uint32_t *)&result->offset;
+
+	ret->n_items = 1;
+	ret->size = size;
+	ret->status = *(const volatile int32_t *)&result->status;
+	ret->has_message =
+		*(const volatile uint32_t *)&result->flags & SLOT_HAS_MESSAGE;
+	ret->items = NULL;
+	ret->data = result->data;
+	if (size <= CHANNEL_INLINE_SIZE)
+		return true;
+	ret->data = arena + offset;
+	return size <= CHANNEL_PAYLOAD_MAX && is_in_arena(offset, size);
 }
 
 static bool show_single(struct port *port, const struct slot *slot,
 			struct port_output *ret)
 {
-	uint32_t size = *(const volatile uint32_t *)&slot->out_size;
-	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
-
-	ret->size = size;
-	ret->status = *(const volatile int32_t *)&slot->status;
-	ret->has_message =
-		*(const volatile uint32_t *)&slot->flags & SLOT_HAS_MESSAGE;
-	ret->items = NULL;
-	ret->data = slot->data;
-	if (size <= CHANNEL_INLINE_SIZE)
-		return true;
-	if (size > CHANNEL_PAYLOAD_MAX || !is_in_arena(port, offset, size))
+	if (!show_result(port->channel.out, &slot->result, ret))
 		return false;
-	ret->data = port->channel.out + offset;
+	if (ret->size > CHANNEL_INLINE_SIZE)
+		note_use(port, ret->data + ret->size);
 	return true;
 }
 
-static bool show_chunk(struct port *port, const struct slot *slot,
-		       const struct piece *own, struct port_output *ret)
+bool port_output_of(const struct port_output *chunk, uint32_t i,
+		    struct port_output *ret)
 {
-	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
+	return show_result(chunk->arena, &chunk->results[i], ret);
+}
+
+/* The chunk makes sense if each of its results does. */
+static bool show_loose(struct port *port, struct port_output *ret)
+{
+	struct port_output output;
+
+	ret->results = (const struct slot_result *)(const void *)ret->data;
+	ret->arena = port->channel.out;
+	for (uint32_t i = 0; i < ret->n_items; i++) {
+		if (!port_output_of(ret, i, &output))
+			return false;
+		if (output.size > CHANNEL_INLINE_SIZE)
+			note_use(port, output.data + output.size);
+	}
+	return true;
+}
+
+/* Of the first n items. */
+static bool show_chunk(struct port *port, const struct slot *slot,
+		       const struct piece *own, uint32_t n,
+		       struct port_output *ret)
+{
+	uint32_t offset = *(const volatile uint32_t *)&slot->result.offset;
 	size_t size = chunk_output_size(own->n_items, own->out_stride);
 
-	if (size > CHANNEL_ARENA_SIZE || offset % ARENA_ALIGNMENT != 0 ||
-	    !is_in_arena(port, offset, (uint32_t)size))
+	if (offset % ARENA_ALIGNMENT != 0 || !is_in_arena(offset, size))
 		return false;
-	*ret = (struct port_output){ 0 };
-	ret->items =
-		(const struct chunk_item *)(const void *)(port->channel.out +
-							  offset);
+	*ret = (struct port_output){
+		.n_items = n,
+		.data = port->channel.out + offset,
+	};
+	note_use(port, ret->data + size);
+	if (own->out_stride == SLOT_LOOSE)
+		return show_loose(port, ret);
+	ret->items = (const struct chunk_item *)(const void *)ret->data;
 	ret->data = (const unsigned char *)(ret->items + own->n_items);
 	return true;
 }
 
-static bool show(struct port *port, uint64_t i, struct port_output *ret)
+/* A loose chunk may end before its last item. */
+static bool show(struct port *port, uint64_t i, uint32_t n,
+		 struct port_output *ret)
 {
 	const struct piece *own = port_piece(port, i);
 	const struct slot *slot = channel_slot(&port->channel, i);
 
+	if (n != own->n_items &&
+	    (n == 0 || n > own->n_items || own->out_stride != SLOT_LOOSE))
+		return false;
 	return own->is_single ? show_single(port, slot, ret)
-			      : show_chunk(port, slot, own, ret);
+			      : show_chunk(port, slot, own, n, ret);
 }
 
 enum port_sight port_look(struct port *port, struct port_output *ret)
@@ -214,7 +261,9 @@ enum port_sight port_look(struct port *port, struct port_output *ret)
 		return SIGHT_BROKEN;
 	switch (slot_word_state(word)) {
 	case SLOT_DONE:
-		return show(port, port->head, ret) ? SIGHT_DONE : SIGHT_BROKEN;
+		return show(port, port->head, slot_word_item(word), ret)
+			       ? SIGHT_DONE
+			       : SIGHT_BROKEN;
 	case SLOT_SKIPPED:
 		return SIGHT_SKIPPED;
 	case SLOT_QUEUED:
@@ -266,5 +315,8 @@ enum slot_state port_autopsy(const struct port *port, uint64_t i,
 bool port_partial(struct port *port, uint64_t i, uint32_t n,
 		  struct port_output *ret)
 {
-	return n > 0 && !port_piece(port, i)->is_single && show(port, i, ret);
+	const struct piece *own = port_piece(port, i);
+	const struct slot *slot = channel_slot(&port->channel, i);
+
+	return n > 0 && !own->is_single && show_chunk(port, slot, own, n, ret);
 }

@@ -27,10 +27,10 @@ struct piece {
 	struct job *job;
 	uint64_t index; /* of its first item */
 	uint32_t n_items;
-	uint32_t item_size;
-	uint32_t out_stride;
-	bool is_single; /* one task with an output of any size */
-	bool is_last;	/* the job has no more to give, for good */
+	uint32_t item_size;  /* or SLOT_SIZED */
+	uint32_t out_stride; /* or SLOT_LOOSE */
+	bool is_single;	     /* one task with an output of any size */
+	bool is_last;	     /* the job has no more to give, for good */
 	/* the port's: */
 	uint32_t tag;
 	uint64_t mark_before, mark; /* of the input arena */
@@ -71,12 +71,21 @@ enum port_sight {
 /* Output of a finished piece, in shared memory: size and status of each item
  * are to be read once. */
 struct port_output {
+	uint32_t n_items; /* whose results are there */
 	const unsigned char *data;
 	uint32_t size; /* single: bytes of output */
 	int32_t status;
 	bool has_message;
-	const struct chunk_item *items; /* chunks: n_items of them */
+	const struct chunk_item *items;	   /* chunks: of each item */
+	const struct slot_result *results; /* the same of loose chunks: see
+					    * port_output_of() */
+	const unsigned char *arena;
 };
+
+/* Item i of a loose chunk, as if it were a single one. false: the worker says that
+ * it lies where it cannot. */
+bool port_output_of(const struct port_output *chunk, uint32_t i,
+		    struct port_output *ret);
 
 /* Takes channel over; its workers spin for so long. Returns 0 or -ENOMEM. */
 int port_init(struct port *port, const struct channel *channel,
@@ -111,10 +120,10 @@ static inline struct piece *port_piece(const struct port *port, uint64_t i)
 	return &port->pieces[i & (port->channel.n_slots - 1)];
 }
 
-/* Publishes piece with its input (item_size * n_items bytes). Returns 0, or
- * -ENOBUFS: no slot, or no room for the input now. The worker is not woken. */
+/* Publishes piece with its inputs, which are size bytes. Returns 0, or -ENOBUFS:
+ * no slot, or no room for the inputs now. The worker is not woken. */
 int port_publish(struct port *port, const struct piece *piece,
-		 uint64_t function, const void *input);
+		 uint64_t function, const void *input, size_t size);
 
 /* Looks at the head; with SIGHT_DONE what came out is shown. Whether it was
  * cancelled, the caller knows: SIGHT_SKIPPED of anything else is a lie. */

@@ -158,8 +158,10 @@ static bool single_next(struct job *job, uint32_t max_items _unused_,
 }
 
 static const void *single_input(struct job *job,
-				const struct piece *piece _unused_)
+				const struct piece *piece _unused_,
+				size_t *ret_size)
 {
+	*ret_size = result_of(job)->size;
 	return result_of(job)->input;
 }
 

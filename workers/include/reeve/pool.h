@@ -56,9 +56,10 @@ struct reeve_reply {
 	void *internal;
 };
 
-/* A task. input is aligned to 16 bytes, and is the worker's own copy: it may be
- * written to. Returns 0 (done), or anything else (failed): a negative errno by
- * custom. Whatever it leaks stays with the worker until that is recycled. */
+/* A task. input is aligned to 16 bytes (elements of an array in a chunk: as in an
+ * array that is), and is the worker's own copy: it may be written to. Returns 0
+ * (done), or anything else (failed): a negative errno by custom. Whatever it leaks
+ * stays with the worker until that is recycled. */
 typedef int reeve_task_fn(void *input, size_t size, struct reeve_reply *reply);
 
 /* Runs in each worker before its first task. Returns 0, or the worker has
@@ -360,11 +361,15 @@ struct reeve_imap_spec {
 	/* ... or a generator. */
 	reeve_generator_fn *generator;
 	void *userdata;
-	/* Taken for likeness to Python: items travel in groups anyway, as many
-	 * as a worker has room for, and each has its own outcome. */
+	/* Items per hand-over; 0: one. A worker keeps the outputs of a chunk until
+	 * all of it has run, and a generator is asked for all of its items
+	 * first; each item has its own outcome, and a crash costs one. At most
+	 * a window, and what fits into REEVE_PAYLOAD_MAX; an output may be
+	 * as large as any. */
 	size_t chunksize;
-	size_t window; /* items begun and not yet fetched: at most so many; 0:
-			* 1,024 */
+	/* Items begun and not yet fetched: at most so many. 0: 1,024, or two
+	 * chunks for each worker. */
+	size_t window;
 };
 
 /* Outputs one by one: in order of inputs, or as they come. spec must be given. */
