@@ -402,7 +402,7 @@ END_TEST
 
 static int hold_put_lock(reeve_queue *q)
 {
-	(void)pthread_mutex_lock(&q->memory->put_lock);
+	(void)latch_lock(&q->memory->put_lock, UINT64_MAX);
 	(void)raise(SIGSTOP);
 	return 0;
 }

@@ -17,7 +17,6 @@
  * exchange the round goes on, after it it is over, and those who sleep look.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -26,8 +25,8 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/shared/latch.h"
 #include "workers/shared/ledger.h"
-#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
 
 #define BROKEN	  UINT32_C(1)
@@ -38,7 +37,7 @@
 struct barrier_memory {
 	struct region_head head;
 	uint32_t n_parties;
-	pthread_mutex_t guard;
+	struct latch guard;
 	_Atomic uint32_t word;
 	_Atomic uint64_t ended_badly; /* a bit for round % ENDINGS */
 	struct ledger ledger;	      /* round << 32 | arrivals in it */
@@ -56,16 +55,12 @@ struct reeve_barrier {
 /* Whatever a dead holder was doing, what it left is right: see the essay. */
 static int enter(struct barrier_memory *m)
 {
-	int r = mutex_lock(&m->guard, UINT64_MAX);
-
-	if (r == 1)
-		mutex_mend(&m->guard);
-	return MIN(r, 0);
+	return MIN(latch_lock(&m->guard, UINT64_MAX), 0);
 }
 
 static void leave(struct barrier_memory *m)
 {
-	(void)mutex_unlock(&m->guard);
+	latch_unlock(&m->guard);
 }
 
 static uint32_t round_now(struct barrier_memory *m)
@@ -185,10 +180,8 @@ int reeve_barrier_new(const struct reeve_barrier_spec *spec,
 	if (r < 0)
 		return r;
 	b->memory->n_parties = spec->parties;
-	r = mutex_init(&b->memory->guard);
-	if (r == 0)
-		*ret_barrier = TAKE(b);
-	return r;
+	*ret_barrier = TAKE(b);
+	return 0;
 }
 
 int reeve_barrier_open(int fd, const struct reeve_barrier_spec *spec,

@@ -24,8 +24,8 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/shared/latch.h"
 #include "workers/shared/lock.h"
-#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
 
 enum place_state {
@@ -44,7 +44,7 @@ struct place {
 struct condition_memory {
 	struct region_head head;
 	uint64_t lock; /* which one it belongs to */
-	pthread_mutex_t guard;
+	struct latch guard;
 	_Atomic uint64_t n_came;
 	_Atomic uint32_t n_used; /* no place behind this one was ever used */
 	struct place places[REEVE_CONDITION_WAITERS_MAX];
@@ -97,10 +97,8 @@ int reeve_condition_new(reeve_lock *lock, reeve_condition **ret_condition)
 	if (r < 0)
 		return r;
 	c->memory->lock = lock_identity(lock);
-	r = mutex_init(&c->memory->guard);
-	if (r == 0)
-		*ret_condition = TAKE(c);
-	return r;
+	*ret_condition = TAKE(c);
+	return 0;
 }
 
 int reeve_condition_open(int fd, reeve_lock *lock,
@@ -136,16 +134,12 @@ int reeve_condition_fd(const reeve_condition *condition)
 /* Whatever a dead holder was doing, what it left is right: see the essay. */
 static int enter(struct condition_memory *m)
 {
-	int r = mutex_lock(&m->guard, UINT64_MAX);
-
-	if (r == 1)
-		mutex_mend(&m->guard);
-	return MIN(r, 0);
+	return MIN(latch_lock(&m->guard, UINT64_MAX), 0);
 }
 
 static void leave(struct condition_memory *m)
 {
-	(void)mutex_unlock(&m->guard);
+	latch_unlock(&m->guard);
 }
 
 static struct place *places_end(struct condition_memory *m)

@@ -1,5 +1,5 @@
-/* A mutex between processes that outlives its holders: what a Lock is, and what
- * guards the short changes of all other objects.
+/* A mutex between processes that outlives its holders: what a Lock is. The short
+ * changes of all other objects are guarded by a latch (latch.h).
  *
  * Properties
  *   glibc's robust, process-shared mutex of the error-checking kind: the one

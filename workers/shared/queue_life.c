@@ -67,21 +67,6 @@ static void handle_set(reeve_queue *q, uint64_t max_bytes, uint32_t max_items)
 	q->is_joinable = q->memory->is_joinable != 0;
 }
 
-static int mutex_init(pthread_mutex_t *mutex)
-{
-	pthread_mutexattr_t attr;
-	int r = pthread_mutexattr_init(&attr);
-
-	if (r == 0)
-		r = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	if (r == 0)
-		r = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	if (r == 0)
-		r = pthread_mutex_init(mutex, &attr);
-	(void)pthread_mutexattr_destroy(&attr);
-	return -r;
-}
-
 static bool is_possible(uint64_t max_bytes, uint64_t max_items)
 {
 	return max_bytes >= REEVE_QUEUE_BYTES_MIN &&
@@ -116,12 +101,8 @@ int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
 	q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->event_fd < 0)
 		return -errno;
-	r = mutex_init(&m->put_lock);
-	if (r == 0)
-		r = mutex_init(&m->get_lock);
-	if (r == 0)
-		*ret = TAKE(q);
-	return r;
+	*ret = TAKE(q);
+	return 0;
 }
 
 /* A pipe in its place could block whoever writes to it. */

@@ -15,7 +15,6 @@
  * the others look again.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -24,8 +23,8 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/shared/latch.h"
 #include "workers/shared/ledger.h"
-#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
 
 #define SLEEPERS UINT32_C(1)
@@ -34,7 +33,7 @@
 struct semaphore_memory {
 	struct region_head head;
 	uint32_t is_owned, limit;
-	pthread_mutex_t guard;
+	struct latch guard;
 	_Atomic uint32_t n_free;
 	_Atomic uint32_t word;
 	struct ledger ledger; /* OWNED: units by process, none with 0 */
@@ -107,10 +106,8 @@ int reeve_semaphore_new(const struct reeve_semaphore_spec *spec,
 	if (m->is_owned)
 		m->limit = spec->units;
 	atomic_store(&m->n_free, spec->units);
-	r = mutex_init(&m->guard);
-	if (r == 0)
-		*ret_semaphore = TAKE(s);
-	return r;
+	*ret_semaphore = TAKE(s);
+	return 0;
 }
 
 int reeve_semaphore_open(int fd, reeve_semaphore **ret_semaphore)
@@ -147,18 +144,16 @@ static void count_free(struct semaphore_memory *m)
 
 static int enter(struct semaphore_memory *m)
 {
-	int r = mutex_lock(&m->guard, UINT64_MAX);
+	int r = latch_lock(&m->guard, UINT64_MAX);
 
-	if (r == 1) {
+	if (r == 1)
 		count_free(m);
-		mutex_mend(&m->guard);
-	}
 	return MIN(r, 0);
 }
 
 static void leave(struct semaphore_memory *m)
 {
-	(void)mutex_unlock(&m->guard);
+	latch_unlock(&m->guard);
 }
 
 /* What the dead have comes back. Who of them was woken is not known: the

@@ -38,9 +38,9 @@
  *   is stopped inside a call holds up others that put, or others that get,
  *   until it goes on or is killed; timeouts are kept.
  *   Processes that share a queue share its memory. What makes no sense there is
- *   found before it is used (-EBADMSG): indices, sizes, counts. Not covered are
- *   the two locks in it, which are the C library's: a hostile process that
- *   overwrites these can crash the others. Do not share one with an enemy.
+ *   found before it is used (-EBADMSG): indices, sizes, counts. An enemy can spoil
+ *   messages, make calls fail, and wait until their time is over; not crash those
+ *   who make them.
  *   A handle of NULL is -EINVAL, or does nothing.
  */
 #ifndef REEVE_QUEUE_H

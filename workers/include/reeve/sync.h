@@ -23,7 +23,8 @@
  *   cancellation point. A handle of NULL is -EINVAL, or does nothing.
  *   The processes that share an object see each other in one PID namespace,
  *   and trust each other: one that writes nonsense into the memory of a Lock
- *   may crash those who use it.
+ *   may crash those who use it, and into any other's may make calls fail or
+ *   wait until their time is over.
  *   The fd of a handle is the handle's: pass it on, do not close or write it.
  */
 #ifndef REEVE_SYNC_H
