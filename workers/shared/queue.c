@@ -1,10 +1,10 @@
 /* Queues: a ring of bytes in shared memory that outlives whoever uses it.
  *
- * How the ring is kept stands in queue.h; here is how it is used. Two
- * latches, one for each end, so that a sender and a receiver do not meet; after
- * the death of a holder the state is right as it is. Who finds the queue full or empty looks
- * again for a short while (spin.h), then sleeps on a bell (bell.h) without
- * holding a lock: a sleeper that is stopped or killed holds up nobody.
+ * How the ring is kept stands in queue.h; here is how it is used. Two latches,
+ * one for each end, so that a sender and a receiver do not meet; after the death
+ * of a holder the state is right as it is. Who finds the queue full or empty
+ * looks again for a short while (spin.h), then sleeps on a bell (bell.h) without
+ * holding a latch: a sleeper that is stopped or killed holds up nobody.
  *
  * The eventfd is for event loops only. It is written when it was not readable
  * yet ("signalled"), and emptied when the queue was found empty; after emptying,
@@ -143,13 +143,14 @@ static void signal_pollers(reeve_queue *q)
 		(void)!write(q->event_fd, &one, sizeof(one));
 }
 
-/* The queue was found empty. */
+/* The queue was found empty. Whatever `signalled` says: who is about to write may
+ * do so only when its message has been got. */
 static void calm_pollers(reeve_queue *q)
 {
 	struct queue_memory *m = q->memory;
 	uint64_t n;
 
-	if (atomic_load(&m->closed) || !atomic_load(&m->signalled))
+	if (atomic_load(&m->closed) || !atomic_load(&m->polled))
 		return;
 	(void)!read(q->event_fd, &n, sizeof(n));
 	atomic_store(&m->signalled, 0);
