@@ -138,6 +138,36 @@ START_TEST(test_cuts_the_stopped_and_its_family)
 }
 END_TEST
 
+/* While it waits for room for output it is not cut; nor warned. What it says once,
+ * and no more, helps for some milliseconds only. */
+START_TEST(test_spares_who_waits_for_room)
+{
+	const uint64_t timeout_usec = 10 * TIMEOUT_USEC;
+	_Atomic uint32_t *n_waits;
+	uint64_t begun, stopped;
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.config.task_soft_timeout_usec = timeout_usec - 1;
+	r.config.task_timeout_usec = timeout_usec;
+	rig_start_ready(&r, 1);
+	n_waits = &r.channels[0].memory->signs.n_waits;
+	rig_publish(&r, 0, DO_HANG, 0);
+	begun = clock_monotonic_usec();
+	while (clock_monotonic_usec() - begun < 3 * timeout_usec) {
+		atomic_fetch_add(n_waits, 1);
+		(void)poll(NULL, 0, 1);
+	}
+	ck_assert_uint_eq(seat_state(&r, 0), SEAT_LIVE);
+	ck_assert_uint_eq(r.board->n_warned, 0);
+	stopped = clock_monotonic_usec();
+	ck_assert_uint_eq(rig_await_end(&r, 0)->cause, CAUSE_TIMEOUT);
+	ck_assert_uint_ge(clock_monotonic_usec() - stopped,
+			  timeout_usec - timeout_usec / 4);
+	rig_terminate(&r);
+}
+END_TEST
+
 /* Each item has the whole time: a chunk may take much longer. */
 START_TEST(test_counts_items)
 {
@@ -284,7 +314,7 @@ END_TEST
 
 UNIT_MAIN("pool keeper watch", test_cuts_what_it_has_seen,
 	  test_warns_whom_it_has_seen, test_warns_and_then_cuts,
-	  test_warns_only, test_cuts_what_hangs,
+	  test_warns_only, test_spares_who_waits_for_room, test_cuts_what_hangs,
 	  test_cuts_the_stopped_and_its_family, test_counts_items,
 	  test_never_cuts_another, test_wakes_from_dozing,
 	  test_never_dozes_off_over_a_task,

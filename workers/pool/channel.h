@@ -175,6 +175,9 @@ enum channel_phase {
 struct channel_signs {
 	_Alignas(64) _Atomic uint32_t asleep; /* futex: 1 while it sleeps */
 	_Atomic uint32_t phase;
+	/* Moves each millisecond while its task waits for room for output, which
+	 * the owner makes by collecting: no time of the task's own. */
+	_Atomic uint32_t n_waits;
 	/* Where a successor on this channel goes on: slots passed, and what of
 	 * the output arena may not have been collected. Written when leaving. */
 	uint64_t position, out_head, out_tail;

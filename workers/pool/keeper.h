@@ -25,7 +25,8 @@
  *     - whatever else is left of a dead worker's tree is killed: workers
  *       are subreapers too, so all that comes to the keeper as an orphan is a
  *       dead worker's.
- *     - a task that runs longer than task_timeout_usec is cut: the word of its
+ *     - a task that runs longer than task_timeout_usec (waiting for room for
+ *       output is not running) is cut: the word of its
  *       slot goes RUNNING -> CANCELLING by compare-and-swap (exactly this
  *       task and item, or nothing), then the tree is killed, CAUSE_TIMEOUT.
  *     - one that runs longer than task_soft_timeout_usec is told: RUNNING ->

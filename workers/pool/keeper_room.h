@@ -29,6 +29,9 @@
 /* The running task of a worker, as it was last looked at. */
 struct watch {
 	uint64_t slot, word; /* word 0: none */
+	uint32_t n_waits;    /* as in channel_signs */
+	uint64_t waits_usec; /* when that was seen to move */
+	uint64_t looked_usec;
 	uint64_t since_usec; /* seen first; it began up to one look earlier */
 };
 

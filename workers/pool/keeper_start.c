@@ -107,6 +107,7 @@ static void prepare_channel(struct keeper *k, size_t i, uint32_t generation)
 	m->signs.init_message[0] = '\0';
 	atomic_store(&m->signs.init_status, 0);
 	atomic_store(&m->signs.asleep, 0);
+	atomic_store(&m->signs.n_waits, 0);
 	atomic_store(&m->signs.phase, PHASE_STARTING);
 }
 

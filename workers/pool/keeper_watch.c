@@ -8,6 +8,9 @@
  * the next one. A soft deadline is the same change to another state, which the
  * task can read, and from which it may still come to its end.
  *
+ * What a task waits for room for its output, because the owner does not collect, is
+ * not its time: such looks do not count.
+ *
  * It looks only while there is something to see. After some looks at empty
  * rings it dozes, says so on the board, looks once more (the owner may have
  * published before it could read that), and sleeps until the owner rings.
@@ -24,6 +27,8 @@
 #define LOOK_MAX_USEC	UINT64_C(100000)
 #define IDLE_LOOKS_MAX	8
 #define LEAVE_LOOK_USEC UINT64_C(1000) /* has the successor got ready? */
+/* A worker that waits for room says so each millisecond, when it has a CPU. */
+#define ROOM_SILENCE_USEC UINT64_C(10000)
 
 /* --- tasks ------------------------------------------------------------------- */
 
@@ -103,14 +108,33 @@ static void mind(struct keeper *k, size_t i, uint64_t usec)
 		keeper_kill(k, i, CAUSE_TIMEOUT);
 }
 
+/* Does it wait until the owner has collected? Who does says so again and again:
+ * one that only wrote over its memory has said so once. */
+static bool is_waiting_for_room(const struct channel *c, struct watch *watch,
+				uint64_t now_usec)
+{
+	uint32_t n = atomic_load(&c->memory->signs.n_waits);
+
+	if (n != watch->n_waits) {
+		watch->n_waits = n;
+		watch->waits_usec = now_usec;
+	}
+	return n != 0 &&
+	       usec_sub(now_usec, watch->waits_usec) <= ROOM_SILENCE_USEC;
+}
+
 /* Returns true when there is something to be watched. */
 static bool look(struct keeper *k, size_t i)
 {
 	struct worker *w = &k->workers[i];
 	const struct channel *c = &k->seats[i].channel;
 	struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
+	uint64_t passed_usec = usec_sub(k->now_usec, w->watch.looked_usec);
 
 	w->watch.slot = sight.slot;
+	w->watch.looked_usec = k->now_usec;
+	if (is_waiting_for_room(c, &w->watch, k->now_usec))
+		w->watch.since_usec += passed_usec;
 	if (sight.word != w->watch.word) {
 		w->watch.word = sight.word;
 		w->watch.since_usec = k->now_usec;

@@ -70,6 +70,7 @@ static void release_consumed(struct worker *w)
 /* What is finished has to be collected first. */
 static void wait_for_room(struct worker *w)
 {
+	atomic_fetch_add(&w->signs->n_waits, 1);
 	worker_ring(w);
 	(void)poll(NULL, 0, ROOM_WAIT_MSEC);
 	release_consumed(w);

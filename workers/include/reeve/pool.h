@@ -196,7 +196,9 @@ struct reeve_pool_spec {
 	enum reeve_service service;
 
 	/* Deadlines of each item, from its start; 0: none. It has all that time,
-	 * and sometimes an eighth more (1 ms at least). At the soft one, which
+	 * and sometimes an eighth more (1 ms at least); while it waits for room
+	 * for its output, because nobody has collected what was done before, the
+	 * clock stands still. At the soft one, which
 	 * comes first, it is told; at the hard one its process is killed. */
 	uint64_t task_soft_timeout_usec, task_timeout_usec;
 	/* How it is told, beside reeve_task_is_overdue(): a signal to the thread
