@@ -233,9 +233,15 @@ _unused_ static int rig_worker(const struct keeper_seat *seat, int lifeline_fd,
 		uint64_t word = atomic_load(&slot->word);
 		uint32_t tag = slot_word_tag(word);
 
-		if (m->orders.task_limit > 0 && n_run > 0 &&
-		    (n_run >= m->orders.task_limit ||
-		     (is_due && atomic_load(&m->orders.may_leave))))
+		if (!is_due && ((m->orders.task_limit > 0 &&
+				 n_run >= m->orders.task_due) ||
+				atomic_load(&m->orders.due) == DUE_NOW)) {
+			is_due = true;
+			(void)!write(lifeline_fd, "", 1);
+		}
+		if ((m->orders.task_limit > 0 &&
+		     n_run >= m->orders.task_limit) ||
+		    (is_due && atomic_load(&m->orders.may_leave)))
 			return rig_leave(m, position);
 		if (slot_word_state(word) != SLOT_QUEUED) {
 			if (atomic_load(&m->orders.closing))
@@ -250,10 +256,6 @@ _unused_ static int rig_worker(const struct keeper_seat *seat, int lifeline_fd,
 		rig_run(slot, tag, s);
 		position++;
 		n_run++;
-		if (n_run >= m->orders.task_due && !is_due) {
-			is_due = true;
-			(void)!write(lifeline_fd, "", 1);
-		}
 	}
 	return code;
 }

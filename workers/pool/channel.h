@@ -146,6 +146,10 @@ struct chunk_item {
 	uint32_t size; /* bytes of output; more than out_stride: cut off */
 };
 
+/* The keeper wants the worker to be replaced. DUE_AFTER_A_TASK: one that has run
+ * nothing would gain nothing by it. */
+enum channel_due { DUE_NOT, DUE_AFTER_A_TASK, DUE_NOW };
+
 /* owner -> worker */
 struct channel_orders {
 	/* A write to the eventfd is wanted after this many more finished tasks;
@@ -154,9 +158,10 @@ struct channel_orders {
 	_Atomic uint32_t closing;    /* leave when nothing is queued */
 	_Atomic uint64_t n_consumed; /* slots collected: outputs are free */
 	/* Set before a worker starts: */
-	uint64_t task_limit; /* it leaves after so many; 0: never */
-	uint64_t task_due;   /* it may leave after so many, when asked to */
-	_Atomic uint32_t may_leave; /* the keeper lets it go between the two */
+	uint64_t task_limit;  /* it leaves after so many; 0: never */
+	uint64_t task_due;    /* it asks for leave after so many */
+	_Atomic uint32_t due; /* enum channel_due: it has to ask for leave */
+	_Atomic uint32_t may_leave; /* the keeper lets it go */
 	uint32_t generation;	    /* which worker on this channel, from 1 */
 	uint32_t spin_usec;	    /* 0: sleep at once */
 	int32_t soft_signal;	    /* for the task that is WARNED; 0: none */

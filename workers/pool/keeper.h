@@ -14,12 +14,14 @@
  *       start that does not reach PHASE_READY. Progress (board->progress
  *       moved) forgives. What the system refuses (fork, pipe) is counted and
  *       tried again, for as long as it takes.
- *     - a worker that left with PHASE_LEAVING because of its task limit, exit
+ *     - a worker that left with PHASE_LEAVING because of a limit, exit
  *       code 0 and no slot RUNNING or CANCELLING is replaced on the same
  *       channel at once (generation + 1; owner_fd is not rung): what is queued
  *       there stays queued. If it cannot be, it is told as CAUSE_LEFT. At
  *       most recycle_max are between leaving and READY at a time: between
  *       task_due and task_limit a worker leaves when orders.may_leave is set.
+ *     - a worker that is older than max_age_usec, or larger than max_rss_bytes, is
+ *       told to ask for leave (orders.due), and leaves likewise.
  *     - any other end is told on the board; a replacement starts on another
  *       offered channel, without waiting for the owner.
  *     - whatever else is left of a dead worker's tree is killed: workers
@@ -70,10 +72,13 @@ struct keeper_config {
 	struct board *board;
 	struct keeper_seat *seats; /* board->n_seats of them */
 
-	uint64_t maxtasksperchild;  /* 0: no limit */
-	uint64_t maxtasks_jitter;   /* a worker's limit is less by up to this */
-	unsigned recycle_max;	    /* 0: no bound */
-	uint64_t task_timeout_usec; /* 0: none */
+	uint64_t maxtasksperchild; /* 0: no limit */
+	uint64_t maxtasks_jitter;  /* a worker's limit is less by up to this */
+	uint64_t max_rss_bytes;	   /* 0: no limit; memory of its own */
+	uint64_t max_age_usec;	   /* 0: no limit */
+	uint64_t max_age_jitter_usec;
+	unsigned recycle_max;		 /* 0: no bound */
+	uint64_t task_timeout_usec;	 /* 0: none */
 	uint64_t task_soft_timeout_usec; /* less than that; 0: none */
 	int soft_signal;		 /* sent then; 0: none */
 	uint64_t start_timeout_usec;

@@ -231,8 +231,7 @@ static bool is_closing(const struct keeper *k, size_t i)
 static bool has_to_recycle(const struct keeper *k, size_t i,
 			   const struct verdict *v)
 {
-	if (!v->is_clean || k->config->maxtasksperchild == 0 ||
-	    k->is_owner_gone ||
+	if (!v->is_clean || !keeper_has_limits(k->config) || k->is_owner_gone ||
 	    atomic_load(&k->board->order) == ORDER_TERMINATE ||
 	    atomic_load(&k->board->state) == KEEPER_FATAL ||
 	    k->now_usec < k->failures.not_before_usec)
@@ -345,7 +344,7 @@ static void settle(struct keeper *k, size_t i)
 	struct worker *w = &k->workers[i];
 	struct verdict v = judge(k, i);
 	bool is_left = v.is_clean &&
-		       (k->config->maxtasksperchild > 0 || is_closing(k, i));
+		       (keeper_has_limits(k->config) || is_closing(k, i));
 
 	close_lifeline(k, w);
 	if (has_to_recycle(k, i, &v) && keeper_start(k, i, true) == 0)

@@ -4,7 +4,8 @@
  *   keeper_setup.c    becoming the keeper: signals, fds, mappings
  *   keeper_start.c    starting workers: when, where, and the fork
  *   keeper_end.c      the dead: reaped, judged, told; what they left
- *   keeper_watch.c    deadlines of tasks and starts; who may leave
+ *   keeper_watch.c    deadlines of tasks and starts
+ *   keeper_leave.c    who is too old or too large, and who may leave
  *   keeper_failure.c  how many failed starts are too many (pure)
  *   keeper_oom.c      was it the kernel, for want of memory?
  *
@@ -44,7 +45,9 @@ struct worker {
 	uint64_t started_usec, cut_off_usec; /* 0: not cut off */
 	bool is_ready;			     /* seen to be; never unseen */
 	bool is_recycled;		     /* in place of one that left */
-	bool has_asked; /* for leave: its task_due is over */
+	uint64_t age_due_usec;
+	bool is_due;	/* it was told to ask for leave */
+	bool has_asked; /* for leave */
 	bool has_leave;
 	bool is_dead; /* reaped: to be settled in this turn */
 	int exit_code;
@@ -82,6 +85,7 @@ struct keeper {
 	struct oom oom;
 	uint64_t watch_usec; /* next look; USEC_INFINITY: dozing */
 	unsigned n_idle_looks;
+	uint64_t memory_usec; /* next look at the workers' memory */
 };
 
 /* --- keeper_setup.c: each returns 0 or -errno */
@@ -123,7 +127,7 @@ void keeper_say(struct keeper *k, const char *format, ...) _printf_(2, 3);
 
 /* --- keeper_watch.c */
 
-/* Ends what is over its time, lets go who may leave. */
+/* Ends what is over its time; then keeper_leave(). */
 void keeper_watch(struct keeper *k);
 
 /* The owner rang: it may have published. */
@@ -131,6 +135,20 @@ void keeper_watch_wake(struct keeper *k);
 
 /* When keeper_watch() is to be called again, at the latest. */
 uint64_t keeper_watch_next_usec(const struct keeper *k);
+
+/* --- keeper_leave.c */
+
+/* Are workers replaced without anything having gone wrong? */
+bool keeper_has_limits(const struct keeper_config *config);
+
+/* When a worker that starts now is old. */
+uint64_t keeper_age_due_usec(struct keeper *k);
+
+/* Tells who is too old or too large to ask for leave, and lets go who may. */
+void keeper_leave(struct keeper *k);
+uint64_t keeper_leave_next_usec(const struct keeper *k);
+
+/* --- keeper_watch.c again */
 
 /* What the ring of a channel holds. */
 struct ring_sight {

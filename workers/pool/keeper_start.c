@@ -93,6 +93,7 @@ static void set_limits(struct keeper *k, struct channel_orders *orders)
 	orders->task_due = k->config->recycle_max == 0
 				   ? UINT64_MAX
 				   : limit - limit / DUE_SHARE;
+	atomic_store(&orders->due, DUE_NOT);
 	atomic_store(&orders->may_leave, 0);
 	orders->soft_signal = k->config->soft_signal;
 	atomic_store(&orders->is_signalled, 0);
@@ -197,6 +198,7 @@ int keeper_start(struct keeper *k, size_t i, bool is_recycled)
 		.generation = w->generation + 1,
 		.lifeline_fd = fd,
 		.started_usec = k->now_usec,
+		.age_due_usec = keeper_age_due_usec(k),
 		.is_recycled = is_recycled,
 		.watch.slot = w->watch.slot,
 	};

@@ -1,4 +1,4 @@
-/* Deadlines, and leave.
+/* Deadlines.
  *
  * Nobody tells the keeper when a task begins: that would cost each task a
  * system call. So it looks at the rings, eight times in a task's time, and cuts
@@ -22,11 +22,10 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 
-#define LOOKS_PER_TASK	8
-#define LOOK_MIN_USEC	UINT64_C(1000)
-#define LOOK_MAX_USEC	UINT64_C(100000)
-#define IDLE_LOOKS_MAX	8
-#define LEAVE_LOOK_USEC UINT64_C(1000) /* has the successor got ready? */
+#define LOOKS_PER_TASK 8
+#define LOOK_MIN_USEC  UINT64_C(1000)
+#define LOOK_MAX_USEC  UINT64_C(100000)
+#define IDLE_LOOKS_MAX 8
 /* A worker that waits for room says so each millisecond, when it has a CPU. */
 #define ROOM_SILENCE_USEC UINT64_C(10000)
 
@@ -257,51 +256,6 @@ static void watch_worker(struct keeper *k, size_t i)
 		keeper_kill(k, i, CAUSE_LEFT);
 }
 
-/* --- leave ----------------------------------------------------------------------- */
-
-/* Between leaving and ready. */
-static bool is_recycling(const struct worker *w)
-{
-	return w->pid > 0 && (w->has_leave || (w->is_recycled && !w->is_ready));
-}
-
-static bool is_waiting(const struct worker *w)
-{
-	return w->pid > 0 && w->has_asked && !w->has_leave;
-}
-
-static void grant_leave(struct keeper *k)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < k->n_seats; i++)
-		n += is_recycling(&k->workers[i]);
-	for (size_t i = 0; i < k->n_seats && n < k->config->recycle_max; i++) {
-		struct worker *w = &k->workers[i];
-
-		if (!is_waiting(w))
-			continue;
-		n += !is_recycling(w);
-		w->has_leave = true;
-		atomic_store(&k->seats[i].channel.memory->orders.may_leave, 1);
-	}
-}
-
-/* A successor that gets ready does not say so: looked at only while somebody
- * waits for it. */
-static bool has_to_look_for_leave(const struct keeper *k)
-{
-	bool is_awaited = false, is_starting = false;
-
-	for (size_t i = 0; i < k->n_seats; i++) {
-		const struct worker *w = &k->workers[i];
-
-		is_awaited |= is_waiting(w);
-		is_starting |= w->pid > 0 && w->is_recycled && !w->is_ready;
-	}
-	return is_awaited && is_starting;
-}
-
 /* --- all of it ------------------------------------------------------------------- */
 
 void keeper_watch(struct keeper *k)
@@ -309,8 +263,7 @@ void keeper_watch(struct keeper *k)
 	for (size_t i = 0; i < k->n_seats; i++)
 		if (k->workers[i].pid > 0)
 			watch_worker(k, i);
-	if (k->config->recycle_max > 0)
-		grant_leave(k);
+	keeper_leave(k);
 	watch_tasks(k);
 }
 
@@ -329,7 +282,5 @@ uint64_t keeper_watch_next_usec(const struct keeper *k)
 			next = MIN(next, start_due_usec(k, w));
 		next = MIN(next, leave_due_usec(k));
 	}
-	if (k->config->recycle_max > 0 && has_to_look_for_leave(k))
-		next = MIN(next, usec_add(k->now_usec, LEAVE_LOOK_USEC));
-	return next;
+	return MIN(next, keeper_leave_next_usec(k));
 }

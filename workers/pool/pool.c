@@ -141,6 +141,7 @@ static int check_spec(const struct reeve_pool_spec *s)
 	if (s->window > CHANNEL_SLOTS_MAX ||
 	    (s->initializer_size > 0 && !s->initializer_argument) ||
 	    s->maxtasks_jitter > s->maxtasksperchild ||
+	    s->max_age_jitter_usec > s->max_age_usec ||
 	    !has_good_deadlines(s) ||
 	    (s->service != REEVE_SERVICE_CALLER &&
 	     s->service != REEVE_SERVICE_THREAD) ||

@@ -110,6 +110,7 @@ struct handout {
 	int owner_pidfd, keeper_fd, owner_fd, board_fd;
 	uint64_t board_size;
 	uint64_t maxtasksperchild, maxtasks_jitter;
+	uint64_t max_rss_bytes, max_age_usec, max_age_jitter_usec;
 	unsigned recycle_max, restart_limit;
 	int soft_signal;
 	uint64_t task_soft_timeout_usec;
@@ -137,6 +138,9 @@ static int write_handout(const struct reeve_pool *pool,
 		.board_size = pool->board_size,
 		.maxtasksperchild = c->maxtasksperchild,
 		.maxtasks_jitter = c->maxtasks_jitter,
+		.max_rss_bytes = c->max_rss_bytes,
+		.max_age_usec = c->max_age_usec,
+		.max_age_jitter_usec = c->max_age_jitter_usec,
 		.recycle_max = c->recycle_max,
 		.restart_limit = c->restart_limit,
 		.task_timeout_usec = c->task_timeout_usec,
@@ -397,6 +401,9 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	c.owner_fd = h->owner_fd;
 	c.maxtasksperchild = h->maxtasksperchild;
 	c.maxtasks_jitter = h->maxtasks_jitter;
+	c.max_rss_bytes = h->max_rss_bytes;
+	c.max_age_usec = h->max_age_usec;
+	c.max_age_jitter_usec = h->max_age_jitter_usec;
 	c.recycle_max = h->recycle_max;
 	c.restart_limit = h->restart_limit;
 	c.task_timeout_usec = h->task_timeout_usec;

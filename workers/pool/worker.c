@@ -69,13 +69,33 @@ static unsigned head_state(const struct worker *w)
 		memory_order_acquire));
 }
 
+/* Has it to ask for leave? The keeper wants it, or its tasks are nearly done. */
+static bool is_due(const struct worker *w)
+{
+	const struct channel_orders *o = w->orders;
+	uint32_t due = atomic_load(&o->due);
+
+	return due == DUE_NOW ||
+	       (w->n_run > 0 &&
+		(due == DUE_AFTER_A_TASK ||
+		 (o->task_limit > 0 && w->n_run >= o->task_due)));
+}
+
+/* It has to ask, or to go. */
+static bool is_called_off(const struct worker *w)
+{
+	return w->has_asked ? atomic_load(&w->orders->may_leave) != 0
+			    : is_due(w);
+}
+
 static bool is_something_there(const struct worker *w)
 {
 	unsigned state = head_state(w);
 
 	return state == SLOT_QUEUED || state == SLOT_WITHDRAWN ||
 	       atomic_load_explicit(&w->orders->closing,
-				    memory_order_relaxed) != 0;
+				    memory_order_relaxed) != 0 ||
+	       is_called_off(w);
 }
 
 static bool is_nothing_there(const void *arg)
@@ -127,26 +147,39 @@ static void take_task(struct worker *w)
 
 /* ---- its life ------------------------------------------------------------------ */
 
-/* Is it over? A chunk that would go beyond the limit is the successor's. */
-static bool has_to_leave(struct worker *w)
+static void ask_for_leave(struct worker *w)
+{
+	w->has_asked = true;
+	if (write(w->lifeline_fd, "", 1) < 0)
+		worker_leave_broken(w);
+}
+
+/* A chunk that would go beyond the limit is the successor's. */
+static bool is_over_limit(const struct worker *w)
 {
 	const struct slot *slot = channel_slot(&w->channel, w->position);
 	uint64_t limit = w->orders->task_limit;
 
-	if (head_state(w) != SLOT_QUEUED && head_state(w) != SLOT_WITHDRAWN &&
+	return limit > 0 && w->n_run > 0 &&
+	       (w->n_run >= limit || (head_state(w) == SLOT_QUEUED &&
+				      w->n_run + slot->n_items > limit));
+}
+
+/* Is it over? Whoever has leave does one task first if one is there: else a pool
+ * whose workers are old at once would do nothing but replace them. */
+static bool has_to_leave(struct worker *w)
+{
+	unsigned state = head_state(w);
+
+	if (state != SLOT_QUEUED && state != SLOT_WITHDRAWN &&
 	    atomic_load(&w->orders->closing))
 		return true;
-	if (limit == 0 || w->n_run == 0)
-		return false;
-	if (w->n_run >= w->orders->task_due && !w->is_due) {
-		w->is_due = true;
-		if (write(w->lifeline_fd, "", 1) < 0)
-			worker_leave_broken(w);
-	}
-	if (w->is_due && atomic_load(&w->orders->may_leave))
+	if (!w->has_asked && is_due(w))
+		ask_for_leave(w);
+	if (w->has_asked && atomic_load(&w->orders->may_leave) &&
+	    (w->n_run > 0 || state != SLOT_QUEUED))
 		return true;
-	return w->n_run >= limit || (head_state(w) == SLOT_QUEUED &&
-				     w->n_run + slot->n_items > limit);
+	return is_over_limit(w);
 }
 
 static int initialize(struct worker *w)

@@ -22,7 +22,7 @@ struct worker {
 	struct spin spin;
 	uint64_t position; /* slots passed, of this channel */
 	uint64_t n_run;	   /* items */
-	bool is_due;	   /* the keeper was told */
+	bool has_asked;	   /* the keeper, for leave */
 	struct arena out;
 	uint64_t first;	     /* position at which this process began */
 	uint64_t first_mark; /* of the output arena, then */

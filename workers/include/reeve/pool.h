@@ -190,7 +190,16 @@ struct reeve_pool_spec {
 	uint64_t
 		maxtasksperchild; /* a worker is replaced after so many items */
 	uint64_t maxtasks_jitter; /* ... less up to so many, at random */
-	unsigned recycle_max;	  /* planned replacements at a time; 0: any */
+	/* It is also replaced when it has lived for so long (less up to the
+	 * jitter), and when it holds so much memory: resident, without what it
+	 * shares (files, libraries, payloads on their way), but with what a
+	 * forked worker has of its parent's. Looked at once a second. 0: no
+	 * limit. All replacements wait for the end of the task that it runs
+	 * (of a map: of the chunk), however long that is or large it grows, lose
+	 * nothing, and are no deaths. */
+	uint64_t max_age_usec, max_age_jitter_usec;
+	uint64_t max_rss_bytes;
+	unsigned recycle_max; /* planned replacements at a time; 0: any */
 
 	enum reeve_context context;
 	enum reeve_service service;
