@@ -320,7 +320,7 @@ static int map_async(struct reeve_pool *pool, reeve_task_fn *fn,
 		result->userdata = callbacks->userdata;
 	}
 	if (ret_result) {
-		result->refs++;
+		result_share(result);
 		*ret_result = result;
 	}
 	m->result = result;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@
 
 int pool_enter(struct reeve_pool *pool)
 {
-	uintptr_t self = (uintptr_t)pthread_self(), nobody = 0;
+	uintptr_t self = (uintptr_t)pthread_self(), who = 0;
 
 	if (!pool)
 		return -EINVAL;
@@ -54,11 +55,11 @@ int pool_enter(struct reeve_pool *pool)
 		pool->depth += r == 0;
 		return r;
 	}
-	if (pool->in_source && atomic_load(&pool->inside) == self)
-		return -EDEADLK;
-	if (!atomic_compare_exchange_strong(&pool->inside, &nobody, self) &&
-	    nobody != self)
+	if (!atomic_compare_exchange_strong(&pool->inside, &who, self) &&
+	    (who & ~POOL_ASKED) != self)
 		return -EBUSY;
+	if (who != 0 && pool->in_source)
+		return -EDEADLK;
 	pool->depth++;
 	return 0;
 }
@@ -449,27 +450,60 @@ static void take_apart(struct reeve_pool *pool)
 	engine_done(&pool->engine);
 }
 
-static void go_out(struct reeve_pool *pool)
+bool pool_ask(struct reeve_pool *pool)
 {
-	bool is_empty = --pool->depth == 0;
+	uintptr_t who = atomic_load(&pool->inside);
 
-	if (pool->is_threaded) {
-		if (pool->is_awaited)
-			(void)pthread_cond_broadcast(&pool->changed);
-		pthread_mutex_unlock(&pool->lock);
-	} else if (is_empty) {
-		atomic_store(&pool->inside, 0);
-	}
+	while (who != 0)
+		if (atomic_compare_exchange_weak(&pool->inside, &who,
+						 who | POOL_ASKED))
+			return true;
+	return false;
 }
 
-/* Goes out and gives a reference back. */
+/* false: still inside, for something has to be freed. */
+static bool try_to_go_out(struct reeve_pool *pool)
+{
+	uintptr_t self = (uintptr_t)pthread_self(), who = self;
+
+	if (!pool->is_threaded && pool->depth == 1) {
+		pool->depth = 0;
+		if (atomic_compare_exchange_strong(&pool->inside, &who, 0))
+			return true; /* it may be gone */
+		pool->depth = 1;
+		atomic_store(&pool->inside, self);
+		return false;
+	}
+	pool->depth--;
+	if (!pool->is_threaded)
+		return true;
+	if (pool->is_awaited)
+		(void)pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+	return true;
+}
+
+static void go_out(struct reeve_pool *pool)
+{
+	while (!try_to_go_out(pool))
+		result_free_released(pool);
+}
+
+/* Gives a reference back and goes out. With the last one, no result is left, and
+ * who has released one has all but said so; he must not come in any more. */
 static void drop(struct reeve_pool *pool)
 {
 	bool is_last = --pool->refs == 0;
 
-	go_out(pool);
-	if (is_last)
-		destroy(pool);
+	while ((!is_last || pool->is_threaded) && !try_to_go_out(pool)) {
+		result_free_released(pool);
+		is_last = pool->refs == 0;
+	}
+	if (!is_last)
+		return;
+	while (atomic_load(&pool->n_releasing) > 0)
+		(void)sched_yield();
+	destroy(pool);
 }
 
 /* A callback has freed it, and the last call that was under way returns. */

@@ -89,9 +89,14 @@ struct reeve_pool {
 	bool is_look_due;
 
 	/* who is inside */
-	unsigned char *fork_mark;  /* 0 in a forked child */
-	_Atomic(uintptr_t) inside; /* CALLER: the thread that is */
-	unsigned depth;		   /* calls under way; THREAD: of all threads */
+	unsigned char *fork_mark; /* 0 in a forked child */
+	/* CALLER: the thread that is, and POOL_ASKED */
+	_Atomic(uintptr_t) inside;
+	/* Results whose last reference went while another thread was inside: it
+	 * frees them when it leaves. */
+	_Atomic(struct reeve_result *) released;
+	_Atomic unsigned n_releasing; /* threads that are adding to them */
+	unsigned depth; /* calls under way; THREAD: of all threads */
 	bool in_callback, is_freed;
 	bool is_awaited; /* who frees waits until all others are out */
 	pthread_t callback_thread;
@@ -105,6 +110,10 @@ struct reeve_pool {
 	pthread_t thread;
 };
 
+/* In pool.inside: released results wait for who leaves. (The ids of threads are
+ * addresses, and even.) */
+#define POOL_ASKED ((uintptr_t)1)
+
 /* ---- pool.c: entering and leaving ------------------------------------------ */
 
 /* 0, -ECHILD or -EBUSY; then pool_leave() has to follow. */
@@ -117,6 +126,10 @@ int pool_admits(const struct reeve_pool *pool);
 struct reeve_pool *pool_ref(struct reeve_pool *pool);
 /* Leaves, and gives a reference back; the last one frees the memory. */
 void pool_leave_unref(struct reeve_pool *pool);
+
+/* Asks the thread that is inside to free what was released. false: there is none
+ * (any more). */
+bool pool_ask(struct reeve_pool *pool);
 
 /* Ends everything, now. Inside the pool. */
 void pool_terminate(struct reeve_pool *pool);
@@ -189,7 +202,8 @@ struct reeve_result {
 	struct job job;
 	TAILQ_ENTRY(reeve_result) entry; /* finished or spare */
 	struct reeve_pool *pool;
-	unsigned refs;
+	_Atomic unsigned refs; /* taken and given back by any thread */
+	struct reeve_result *next_released;
 	enum reeve_outcome_kind kind;
 	int status;
 	unsigned seat;
@@ -220,8 +234,20 @@ struct reeve_result *result_new(struct reeve_pool *pool);
 void result_finish(struct reeve_result *result,
 		   const struct reeve_outcome *outcome);
 
+/* One more reference, to a result that no other thread knows of yet. */
+static inline void result_share(struct reeve_result *result)
+{
+	unsigned refs =
+		atomic_load_explicit(&result->refs, memory_order_relaxed);
+
+	atomic_store_explicit(&result->refs, refs + 1, memory_order_relaxed);
+}
+
 /* Gives the pool's reference back. Inside the pool. */
 void result_release(struct reeve_result *result);
+
+/* Frees what other threads have released. Inside the pool. */
+void result_free_released(struct reeve_pool *pool);
 
 bool result_is_over(const void *result);
 

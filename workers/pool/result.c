@@ -62,7 +62,7 @@ struct reeve_result *result_new(struct reeve_pool *pool)
 			return NULL;
 	}
 	r->pool = pool_ref(pool);
-	r->refs = 1;
+	atomic_store_explicit(&r->refs, 1, memory_order_relaxed);
 	return r;
 }
 
@@ -106,35 +106,76 @@ static void result_free(struct reeve_result *r)
 	pool->refs--; /* the caller, who is inside, has another one */
 }
 
+/* Returns true when it was the last one. Who has the only one need not fear that
+ * others take or give back another. */
+static bool give_back(struct reeve_result *r)
+{
+	if (atomic_load_explicit(&r->refs, memory_order_acquire) == 1)
+		return true;
+	return atomic_fetch_sub(&r->refs, 1) == 1;
+}
+
 void result_release(struct reeve_result *r)
 {
-	if (--r->refs == 0)
+	if (give_back(r))
 		result_free(r);
+}
+
+void result_free_released(struct reeve_pool *pool)
+{
+	struct reeve_result *r = atomic_exchange(&pool->released, NULL), *next;
+
+	for (; r; r = next) {
+		next = r->next_released;
+		result_free(r);
+	}
+}
+
+/* While another thread is inside, or just leaves. */
+static void free_by_other(struct reeve_pool *pool, struct reeve_result *r)
+{
+	/* From when it is on the list it may be gone, and the pool with it, but
+	 * for this. */
+	atomic_fetch_add(&pool->n_releasing, 1);
+	r->next_released = atomic_load(&pool->released);
+	while (!atomic_compare_exchange_weak(&pool->released, &r->next_released,
+					     r))
+		continue;
+	while (!pool_ask(pool))
+		if (pool_enter(pool) == 0) {
+			pool_ref(pool);
+			result_free_released(pool);
+			atomic_fetch_sub(&pool->n_releasing, 1);
+			pool_leave_unref(pool);
+			return;
+		}
+	atomic_fetch_sub(&pool->n_releasing, 1);
 }
 
 struct reeve_result *reeve_result_ref(struct reeve_result *r)
 {
-	int error = pool_enter(r->pool);
-
-	if (error == 0 || error == -EDEADLK) /* in a generator: inside */
-		r->refs++;
-	if (error == 0)
-		pool_leave(r->pool);
+	atomic_fetch_add(&r->refs, 1);
 	return r;
 }
 
 struct reeve_result *reeve_result_unref(struct reeve_result *r)
 {
 	struct reeve_pool *pool = r ? r->pool : NULL;
-	int error = r ? pool_enter(pool) : -EINVAL;
 
-	if (error == -EDEADLK) /* in a generator: inside */
-		result_release(r);
-	if (error < 0)
+	if (!r || !pool->fork_mark[0] || !give_back(r))
 		return NULL;
-	pool_ref(pool);
-	result_release(r);
-	pool_leave_unref(pool);
+	switch (pool_enter(pool)) {
+	case 0:
+		pool_ref(pool);
+		result_free(r);
+		pool_leave_unref(pool);
+		break;
+	case -EDEADLK: /* in a generator: inside */
+		result_free(r);
+		break;
+	default:
+		free_by_other(pool, r);
+	}
 	return NULL;
 }
 
@@ -300,7 +341,7 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 
 	if (!r)
 		return -ENOMEM;
-	r->refs++; /* ours, and the pool's */
+	result_share(r); /* ours, and the pool's */
 	r->job.function = task->job.function;
 	r->job.fn = task->job.fn;
 	r->input = task->input;
@@ -397,7 +438,7 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 		r->userdata = spec->userdata;
 	}
 	if (ret_result) {
-		r->refs++;
+		result_share(r);
 		*ret_result = r;
 	}
 	submit(pool, r);

@@ -406,15 +406,19 @@ REEVE_PUBLIC int reeve_iterator_next(struct reeve_iterator *iterator,
 				     uint64_t timeout_usec,
 				     struct reeve_item *ret_item);
 
-/* Cancels what is left of it, and frees. NULL is nothing. Returns NULL. */
+/* Cancels what is left of it, and frees. NULL is nothing. Returns NULL. Not while
+ * another thread is in a CALLER pool: then nothing is freed. */
 REEVE_PUBLIC struct reeve_iterator *reeve_iterator_free(
 	struct reeve_iterator *iterator);
 
 /* ---- results --------------------------------------------------------------- */
 
-/* Takes one more reference. Returns result. */
+/* Takes one more reference. Returns result. References are taken and given back
+ * by any thread at any time, whoever is in the pool. */
 REEVE_PUBLIC struct reeve_result *reeve_result_ref(struct reeve_result *result);
-/* Gives a reference back. NULL is nothing. Returns NULL. The task goes on. */
+/* Gives a reference back. NULL is nothing. Returns NULL. The task goes on. If it
+ * was the last one, and another thread is in a CALLER pool, the result is freed by
+ * that thread when its call returns (and on_unseen called there). */
 REEVE_PUBLIC struct reeve_result *reeve_result_unref(
 	struct reeve_result *result);
 
