@@ -330,6 +330,32 @@ START_TEST(test_keeper_killed)
 }
 END_TEST
 
+/* By default a pool with a thread is of a kind that can have another keeper. */
+START_TEST(test_keeper_of_thread_pool_killed)
+{
+	const struct reeve_pool_spec spec = { .processes = 2,
+					      .service = REEVE_SERVICE_THREAD };
+	struct reeve_pool *pool;
+	pid_t keeper;
+
+	if (_i > 0)
+		return;
+	ck_assert_int_eq(reeve_pool_new(&spec, &pool), 0);
+	check_square(pool, 5);
+	keeper = pool->keeper_pid;
+	ck_assert_int_eq(kill(keeper, SIGKILL), 0);
+	while (pool->n_keepers == 1) {
+		struct reeve_outcome o;
+		uint64_t x = 6;
+		int r = reeve_pool_apply(pool, square, &x, 8, NULL, NULL, &o);
+
+		ck_assert(r == 0 || o.kind == REEVE_CRASHED);
+	}
+	ck_assert_int_ne(pool->keeper_pid, keeper);
+	end_pool(pool);
+}
+END_TEST
+
 /* Keepers that die at once, and no task is done: then it is enough, also for a
  * pool that has done something before. */
 START_TEST(test_keepers_that_die_in_vain)
@@ -567,7 +593,7 @@ END_TEST
 POOL_MAIN("pool_deaths", test_each_way_to_end, test_all_at_once,
 	  test_random_kills, test_kill_idle_workers, test_stopped_worker,
 	  test_scribbling_worker, test_keeper_killed,
-	  test_keepers_that_die_in_vain,
+	  test_keeper_of_thread_pool_killed, test_keepers_that_die_in_vain,
 	  test_stranger_with_the_number_of_a_worker,
 	  test_given_up_beside_a_busy_worker, test_owner_gone,
 	  test_child_in_the_owners_group, test_half_a_reply)

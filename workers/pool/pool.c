@@ -254,7 +254,7 @@ static int build(struct reeve_pool *pool)
 				       : (uint32_t)pool->spec.spin_usec);
 	r = make_fork_mark(pool);
 	if (r == 0)
-		r = setup_choose_context(pool->spec.context, &pool->setup,
+		r = setup_choose_context(&pool->spec, &pool->setup,
 					 &pool->spec.context);
 	if (r == 0)
 		r = seats_new(pool);

@@ -78,15 +78,24 @@ static bool has_threads(void)
 	return stat("/proc/self/task", &st) == 0 && st.st_nlink > 3;
 }
 
-int setup_choose_context(enum reeve_context wanted, struct worker_setup *setup,
+/* With a service thread a forked keeper could never be replaced. */
+static enum reeve_context default_context(enum reeve_service service)
+{
+	bool is_preferred = service == REEVE_SERVICE_THREAD && is_set_up;
+
+	return has_threads() || is_preferred ? REEVE_CONTEXT_FORKSERVER
+					     : REEVE_CONTEXT_FORK;
+}
+
+int setup_choose_context(const struct reeve_pool_spec *spec,
+			 struct worker_setup *setup,
 			 enum reeve_context *ret_context)
 {
-	enum reeve_context context = wanted;
+	enum reeve_context context = spec->context;
 	unsigned index;
 
-	if (wanted == REEVE_CONTEXT_DEFAULT)
-		context = has_threads() ? REEVE_CONTEXT_FORKSERVER
-					: REEVE_CONTEXT_FORK;
+	if (context == REEVE_CONTEXT_DEFAULT)
+		context = default_context(spec->service);
 	if (context == REEVE_CONTEXT_FORK && has_threads())
 		return -ENOTSUP;
 	if (context != REEVE_CONTEXT_FORK) {

@@ -12,9 +12,10 @@
 
 #include "workers/pool/pool.h"
 
-/* What `wanted` comes to in this program; the table goes into *setup. Returns 0,
- * -ENOTSUP, or -EINVAL (initializer not in the table). */
-int setup_choose_context(enum reeve_context wanted, struct worker_setup *setup,
+/* What the context of spec comes to in this program; the table goes into *setup.
+ * Returns 0, -ENOTSUP, or -EINVAL (initializer not in the table). */
+int setup_choose_context(const struct reeve_pool_spec *spec,
+			 struct worker_setup *setup,
 			 enum reeve_context *ret_context);
 
 /* The place of fn in the table. Returns 0 or -EINVAL. */

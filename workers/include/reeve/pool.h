@@ -168,9 +168,13 @@ REEVE_PUBLIC const char *reeve_death_name(enum reeve_death_cause cause);
 /* ---- the pool -------------------------------------------------------------- */
 
 enum reeve_context {
-	REEVE_CONTEXT_DEFAULT,	  /* fork in a program with one thread, else
-				* forkserver */
-	REEVE_CONTEXT_FORK,	  /* workers are forked copies of the caller */
+	/* forkserver in a program with threads, and for THREAD pools of a program
+	 * that has called reeve_pool_setup(); else fork. */
+	REEVE_CONTEXT_DEFAULT,
+	/* Workers are forked copies of the caller. If the keeper is killed when the
+	 * program has threads (a THREAD pool's is one), no other can be forked:
+	 * all tasks are told so, -ESHUTDOWN. */
+	REEVE_CONTEXT_FORK,
 	REEVE_CONTEXT_FORKSERVER, /* of a clean process, this program anew */
 	REEVE_CONTEXT_SPAWN,	  /* each is this program anew */
 };
