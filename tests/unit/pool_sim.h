@@ -76,7 +76,7 @@ struct sim_worker {
 	uint64_t running_index;
 };
 
-enum sim_cause { SIM_CRASH, SIM_KILL, SIM_TIMEOUT };
+enum sim_cause { SIM_CRASH, SIM_KILL, SIM_TIMEOUT, SIM_WENT };
 
 struct sim_seat {
 	struct sim_worker w;
@@ -99,11 +99,13 @@ struct sim {
 	struct sim_seat seats[SIM_PORTS];
 	struct sim_job jobs[SIM_JOBS];
 	unsigned n_ports, n_jobs, n_submitted;
+	unsigned n_wanted; /* workers */
 	struct rng dice;
 	uint64_t seed, step, now_usec, timeout_usec, soft_timeout_usec;
 	uint64_t n_warned, n_warned_ends; /* which come to their end in time */
 	uint32_t task_limit;
 	bool is_hostile;  /* workers may be */
+	bool is_resized;  /* the number of workers changes */
 	bool is_faulty;	  /* workers die, hang, turn hostile */
 	bool is_changed;  /* the board, since the owner looked */
 	bool is_rung;	  /* the owner's bell */
@@ -294,6 +296,10 @@ static inline void sim_ended(struct job *job, uint64_t index,
 		SIM_HOLDS(s, job->is_cancelled || s->is_giving_up);
 	else
 		sim_check_blame(j, index);
+	/* Who leaves has nothing in its hands. */
+	if (s->ending >= 0 && !s->seats[s->ending].is_tainted)
+		SIM_HOLDS(s, s->seats[s->ending].cause != SIM_WENT ||
+				     outcome->kind == REEVE_CANCELLED);
 	if (outcome->kind == REEVE_TIMEOUT)
 		SIM_HOLDS(s, s->seats[s->ending].cause == SIM_TIMEOUT);
 	sim_over(j, index, outcome->kind);

@@ -32,20 +32,48 @@ static inline void sim_birth(struct sim *s, unsigned i)
 	sim_tell(s);
 }
 
-/* Left of its own will: followed in place, if nothing is half done. */
+static inline unsigned sim_count_live(const struct sim *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->n_ports; i++)
+		n += s->seats[i].is_live;
+	return n;
+}
+
+/* As has_to_recycle() of the keeper. */
+static inline bool sim_has_to_recycle(struct sim *s, unsigned i, bool is_queued)
+{
+	const struct sim_worker *w = &s->seats[i].w;
+
+	if (s->task_limit == 0 || sim_memory(s, i)->signs.position == w->first)
+		return false;
+	if (atomic_load(&sim_memory(s, i)->orders.closing))
+		return is_queued;
+	return sim_count_live(s) <= s->n_wanted;
+}
+
+/* Left of its own will: followed in place, if nothing is half done and it is not
+ * one too many. */
 static inline void sim_left(struct sim *s, unsigned i)
 {
+	bool is_queued = false;
+
 	for (unsigned k = 0; k < SIM_SLOTS; k++) {
 		unsigned state =
 			slot_word_state(sim_memory(s, i)->slots[k].word);
 
+		is_queued |= state == SLOT_QUEUED;
 		if (is_running_state(state) || state == SLOT_CANCELLING) {
 			SIM_HOLDS(s, s->seats[i].is_tainted);
 			sim_death(s, i, SIM_CRASH);
 			return;
 		}
 	}
-	sim_birth(s, i);
+	if (sim_has_to_recycle(s, i, is_queued))
+		sim_birth(s, i);
+	else
+		sim_death(s, i, SIM_WENT);
 }
 
 /* What was changed is exactly what was seen. */
@@ -142,8 +170,11 @@ static inline void sim_keeper_step(struct sim *s, unsigned i)
 	struct sim_seat *seat = &s->seats[i];
 
 	if (!seat->is_live) {
-		s->is_progress = seat->is_offered;
-		if (seat->is_offered)
+		bool is_missing =
+			seat->is_offered && sim_count_live(s) < s->n_wanted;
+
+		s->is_progress = is_missing;
+		if (is_missing)
 			sim_birth(s, i);
 	} else if (seat->w.step == SIM_LEFT) {
 		sim_left(s, i);

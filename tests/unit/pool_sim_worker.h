@@ -43,7 +43,8 @@ static inline bool sim_has_work(struct sim *s, unsigned i)
 {
 	unsigned state = slot_word_state(atomic_load(&sim_slot(s, i)->word));
 
-	return state == SLOT_QUEUED || state == SLOT_WITHDRAWN;
+	return state == SLOT_QUEUED || state == SLOT_WITHDRAWN ||
+	       atomic_load(&sim_memory(s, i)->orders.closing);
 }
 
 static inline void sim_lies_down(struct sim *s, unsigned i)
@@ -105,6 +106,15 @@ static inline bool sim_is_over_limit(struct sim *s, const struct sim_worker *w,
 	       (state == SLOT_QUEUED && w->n_run + slot->n_items > w->limit);
 }
 
+/* Too many, and nothing is there any more. */
+static inline bool sim_has_to_close(struct sim *s, unsigned i)
+{
+	unsigned state = slot_word_state(s->seats[i].w.word);
+
+	return state != SLOT_QUEUED && state != SLOT_WITHDRAWN &&
+	       atomic_load(&sim_memory(s, i)->orders.closing);
+}
+
 static inline void sim_leaves(struct sim *s, unsigned i)
 {
 	struct sim_worker *w = &s->seats[i].w;
@@ -122,7 +132,7 @@ static inline void sim_looks(struct sim *s, unsigned i)
 	struct sim_worker *w = &s->seats[i].w;
 
 	w->word = atomic_load(&sim_slot(s, i)->word);
-	if (sim_is_over_limit(s, w, sim_slot(s, i)))
+	if (sim_has_to_close(s, i) || sim_is_over_limit(s, w, sim_slot(s, i)))
 		sim_leaves(s, i);
 	else if (slot_word_state(w->word) == SLOT_QUEUED)
 		w->step = SIM_CLAIMS;
@@ -231,7 +241,7 @@ static inline void sim_release(struct sim *s, unsigned i)
 
 	if (n <= w->n_released)
 		return;
-	if (w->position - n > SIM_SLOTS) {
+	if (w->position - n >= SIM_SLOTS) {
 		SIM_HOLDS(s, s->seats[i].is_tainted);
 		sim_death(s, i, SIM_CRASH);
 		return;

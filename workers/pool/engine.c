@@ -137,7 +137,7 @@ bool engine_is_ready(const struct engine *e)
 
 	for (unsigned i = 0; i < e->n_ports; i++)
 		if (port_look(&e->ports[i], &output) != SIGHT_NOTHING &&
-		    engine_is_open(&e->ports[i]))
+		    e->ports[i].state == PORT_LIVE)
 			return true;
 	return false;
 }
@@ -205,6 +205,18 @@ static bool is_prompt(const struct port *p)
 	       atomic_load(&signs->phase) == PHASE_READY;
 }
 
+/* Who has to leave, and has nothing to do, gets the time of who gets ready. */
+static void check_leaving(struct engine *e, unsigned i)
+{
+	struct port *p = &e->ports[i];
+
+	if (!p->is_leaving || p->state != PORT_LIVE || port_load(p) > 0)
+		return;
+	e->hooks->wake(e, i);
+	if (++p->n_lingered >= e->checks_unready)
+		engine_doom(e, p);
+}
+
 void engine_check(struct engine *e)
 {
 	for (unsigned i = 0; i < e->n_ports; i++) {
@@ -212,6 +224,7 @@ void engine_check(struct engine *e)
 		bool prompt = is_prompt(p), waits = port_is_waiting(p);
 
 		port_repeat(p);
+		check_leaving(e, i);
 		if (!waits || prompt != p->was_prompt) {
 			p->waited_head = p->head;
 			p->n_waited = prompt && waits;

@@ -150,6 +150,15 @@ void engine_check(struct engine *e);
 void engine_port_live(struct engine *e, unsigned port, uint32_t generation,
 		      pid_t pid);
 
+/* How many workers get something to do. Those beyond get nothing more, what they
+ * have not begun is taken back, and they leave after the task that they run. To
+ * be called again with the same number when workers have come or gone: who was
+ * to leave stays when somebody else is gone. */
+void engine_resize(struct engine *e, unsigned n_workers);
+
+/* Is somebody to be looked after by engine_check()? */
+bool engine_has_to_check(const struct engine *e);
+
 /* It is dead. The port is reset. */
 void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end);
 

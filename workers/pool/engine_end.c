@@ -133,6 +133,9 @@ void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end)
 	p->state = PORT_DOOMED; /* nobody is left to be killed */
 	(void)engine_collect_port(e, p);
 	end->death.n_tasks = p->n_items;
+	if (p->is_leaving && port_load(p) == 0 &&
+	    end->death.cause == REEVE_DEATH_BROKEN)
+		end->death.cause = REEVE_DEATH_LEAVE_TIMEOUT;
 	for (uint64_t i = p->head; i != p->tail; i++) {
 		uint32_t item;
 		enum slot_state state = port_autopsy(p, i, &item);

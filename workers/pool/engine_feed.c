@@ -138,10 +138,7 @@ static bool take_back_half(struct engine *e)
 	while (n > 0 && port_take_back(p, &piece)) {
 		if (!piece.job)
 			continue;
-		if (piece.job->is_cancelled) /* somebody wrote over the word */
-			engine_redo_or_cancel(e, &piece);
-		else
-			engine_redo_first(e, &piece);
+		engine_redo_taken_back(e, &piece);
 		n--;
 	}
 	port_drop_cancelled(p);

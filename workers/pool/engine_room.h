@@ -3,15 +3,17 @@
  *   engine.c       its life, its queue; what comes back
  *   engine_feed.c  handing out: who gets what
  *   engine_end.c   cancels, deaths, giving up
+ *   engine_size.c  how many workers there are to be
  */
 #pragma once
 
 #include "workers/base/pure/macro.h"
 #include "workers/pool/engine.h"
 
+/* May something be handed over there? */
 static inline bool engine_is_open(const struct port *p)
 {
-	return p->state == PORT_LIVE;
+	return p->state == PORT_LIVE && !p->is_leaving;
 }
 
 static inline bool engine_has_something(const struct engine *e)
@@ -76,3 +78,16 @@ void engine_doom(struct engine *e, struct port *p);
 
 /* Takes what has come back on p. Returns the number of pieces. */
 size_t engine_collect_port(struct engine *e, struct port *p);
+
+/* A piece that was taken back from a port is the next one, unless it was cancelled
+ * while it ran and somebody has written over its slot. */
+static inline void engine_redo_taken_back(struct engine *e,
+					  const struct piece *piece)
+{
+	if (!piece->job)
+		return;
+	if (piece->job->is_cancelled)
+		engine_redo_or_cancel(e, piece);
+	else
+		engine_redo_first(e, piece);
+}

@@ -17,7 +17,8 @@
  *     - a worker that left with PHASE_LEAVING because of a limit, exit
  *       code 0 and no slot RUNNING or CANCELLING is replaced on the same
  *       channel at once (generation + 1; owner_fd is not rung): what is queued
- *       there stays queued. If it cannot be, it is told as CAUSE_LEFT. At
+ *       there stays queued. If it cannot be, or is one too many, or left because
+ *       of orders.closing, it is told as CAUSE_LEFT. At
  *       most recycle_max are between leaving and READY at a time: between
  *       task_due and task_limit a worker leaves when orders.may_leave is set.
  *     - a worker that is older than max_age_usec, or larger than max_rss_bytes, is

@@ -191,6 +191,7 @@ void keeper_sweep(struct keeper *k)
 struct verdict {
 	enum seat_cause cause;
 	bool is_clean;	/* left by itself, nothing in its hands */
+	bool is_idle;	/* without having done anything */
 	bool is_queued; /* but something is waiting there */
 	bool is_failed_start;
 };
@@ -203,18 +204,19 @@ static struct verdict judge(const struct keeper *k, size_t i)
 	bool is_unready = phase == PHASE_STARTING || phase == PHASE_INIT_FAILED;
 	struct verdict v = { .cause = w->cause };
 
-	if (w->cause == CAUSE_OWN && phase == PHASE_LEAVING &&
-	    w->exit_code == 0) {
-		struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
-
-		v.is_clean = !sight.is_running;
-		v.is_queued = sight.is_queued;
-	}
 	if (w->cause == CAUSE_CUT_OFF && w->exit_code != -SIGKILL)
 		v.cause = CAUSE_OWN; /* it was on its way out */
 	else if (w->cause == CAUSE_OWN && phase == PHASE_BROKEN &&
 		 w->exit_code > 0)
 		v.cause = CAUSE_CUT_OFF;
+	if (v.cause == CAUSE_OWN && phase == PHASE_LEAVING &&
+	    w->exit_code == 0) {
+		struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
+
+		v.is_clean = !sight.is_running;
+		v.is_idle = c->memory->signs.position == w->first_position;
+		v.is_queued = sight.is_queued;
+	}
 	v.is_failed_start =
 		is_unready && v.cause != CAUSE_KILLED && v.cause != CAUSE_LEFT;
 	return v;
@@ -227,11 +229,16 @@ static bool is_closing(const struct keeper *k, size_t i)
 }
 
 /* Is the channel to have a successor at once? While closing only if something
- * waits there that nobody else would run. The dead one is counted still. */
+ * waits there that nobody else would run. The dead one is counted still. One that
+ * had done nothing and had no leave would not be the last to go so: somebody has
+ * written over the orders, which the owner puts right. */
 static bool has_to_recycle(const struct keeper *k, size_t i,
 			   const struct verdict *v)
 {
-	if (!v->is_clean || !keeper_has_limits(k->config) || k->is_owner_gone ||
+	bool is_in_vain = v->is_idle && !k->workers[i].has_leave;
+
+	if (!v->is_clean || is_in_vain || !keeper_has_limits(k->config) ||
+	    k->is_owner_gone ||
 	    atomic_load(&k->board->order) == ORDER_TERMINATE ||
 	    atomic_load(&k->board->state) == KEEPER_FATAL ||
 	    k->now_usec < k->failures.not_before_usec)
@@ -290,8 +297,9 @@ static void count_failure(struct keeper *k, size_t i, const struct verdict *v)
 static bool is_hasty(const struct keeper *k, size_t i, const struct verdict *v)
 {
 	const struct worker *w = &k->workers[i];
+	bool is_expected = v->is_clean && (!v->is_idle || is_closing(k, i));
 
-	return v->cause == CAUSE_OWN && !v->is_clean &&
+	return v->cause == CAUSE_OWN && !is_expected &&
 	       k->now_usec - w->started_usec < HASTY_USEC &&
 	       !keeper_look_at_ring(&k->seats[i].channel, w->watch.slot)
 			.is_running;
@@ -343,8 +351,6 @@ static void settle(struct keeper *k, size_t i)
 {
 	struct worker *w = &k->workers[i];
 	struct verdict v = judge(k, i);
-	bool is_left = v.is_clean &&
-		       (keeper_has_limits(k->config) || is_closing(k, i));
 
 	close_lifeline(k, w);
 	if (has_to_recycle(k, i, &v) && keeper_start(k, i, true) == 0)
@@ -354,7 +360,8 @@ static void settle(struct keeper *k, size_t i)
 	else if (is_hasty(k, i, &v))
 		failures_hasty(&k->failures, k->now_usec,
 			       atomic_load(&k->board->progress));
-	tell_end(k, i, is_left ? CAUSE_LEFT : v.cause);
+	/* Perhaps it was told to, and then to stay, too late. */
+	tell_end(k, i, v.is_clean ? CAUSE_LEFT : v.cause);
 	*w = (struct worker){
 		.turn = w->turn,
 		.generation = w->generation,

@@ -44,6 +44,7 @@ struct worker {
 	enum seat_cause cause; /* OWN until we end it for another */
 	uint64_t started_usec, cut_off_usec; /* 0: not cut off */
 	bool is_ready;			     /* seen to be; never unseen */
+	uint64_t first_position;	     /* in the ring, at its start */
 	bool is_recycled;		     /* in place of one that left */
 	uint64_t age_due_usec;
 	bool is_due;	/* it was told to ask for leave */

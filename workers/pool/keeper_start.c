@@ -180,11 +180,13 @@ int keeper_start(struct keeper *k, size_t i, bool is_recycled)
 {
 	struct worker *w = &k->workers[i];
 	int lifeline = -1, fd;
+	uint64_t position;
 	pid_t pid;
 
 	fd = open_lifeline(k, i, &lifeline);
 	if (fd < 0)
 		return fd;
+	position = k->seats[i].channel.memory->signs.position;
 	prepare_channel(k, i, w->generation + 1);
 	pid = fork_worker(k, i, lifeline);
 	fd_close(lifeline);
@@ -199,6 +201,7 @@ int keeper_start(struct keeper *k, size_t i, bool is_recycled)
 		.lifeline_fd = fd,
 		.started_usec = k->now_usec,
 		.age_due_usec = keeper_age_due_usec(k),
+		.first_position = position,
 		.is_recycled = is_recycled,
 		.watch.slot = w->watch.slot,
 	};

@@ -80,7 +80,7 @@ int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
 
 /* ---- the spec ---------------------------------------------------------------- */
 
-static int count_processes(int wanted, unsigned *ret_n)
+int pool_count_processes(int wanted, unsigned *ret_n)
 {
 	unsigned cpus = reeve_cpu_count();
 
@@ -93,6 +93,18 @@ static int count_processes(int wanted, unsigned *ret_n)
 	else
 		*ret_n = MIN(cpus - 1, (unsigned)REEVE_PROCESSES_MAX);
 	return 0;
+}
+
+/* How many there are to be now, and at most. */
+static int choose_sizes(struct reeve_pool *pool)
+{
+	int r = pool_count_processes(pool->spec.processes, &pool->n_processes);
+	int most = pool->spec.processes_max;
+
+	if (r < 0 || most < 0 || most > REEVE_PROCESSES_MAX)
+		return -EINVAL;
+	pool->n_processes_max = most ? (unsigned)most : pool->n_processes;
+	return pool->n_processes_max < pool->n_processes ? -EINVAL : 0;
 }
 
 /* A power of two for the ring. */
@@ -247,7 +259,7 @@ static int build(struct reeve_pool *pool)
 {
 	int r;
 
-	pool->n_seats = pool->n_processes + 1 + pool->n_processes / 4;
+	pool->n_seats = pool->n_processes_max + 1 + pool->n_processes_max / 4;
 	pool->window = ring_slots(pool->spec.window);
 	spin_init(&pool->spin, pool->spec.spin_usec < 0
 				       ? 0
@@ -295,9 +307,9 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	TAILQ_INIT(&pool->spare);
 	TAILQ_INIT(&pool->engine.queue);
 	make_lock(pool);
-	r = count_processes(s.processes, &pool->n_processes);
+	r = copy_spec(pool, &s);
 	if (r == 0)
-		r = copy_spec(pool, &s);
+		r = choose_sizes(pool);
 	if (r == 0)
 		r = build(pool);
 	if (r < 0) {

@@ -43,7 +43,7 @@ struct reeve_pool {
 	struct port *ports;
 	struct seat_view *views;
 	struct keeper_seat *seats; /* as the keeper gets them */
-	unsigned n_seats, n_processes;
+	unsigned n_seats, n_processes, n_processes_max;
 	uint32_t window;
 	enum pool_phase phase;
 	bool is_terminated; /* what has no outcome is cancelled */
@@ -76,7 +76,7 @@ struct reeve_pool {
 	TAILQ_HEAD(, reeve_result) finished; /* callbacks to be called */
 	TAILQ_HEAD(, reeve_result) spare;
 	unsigned n_spare;
-	uint64_t n_unseen, n_outcomes;
+	uint64_t n_unseen, n_outcomes, n_resized_away;
 	struct deaths deaths;
 	uint64_t n_samples, latency_sum, latency_max, n_sampled;
 
@@ -131,6 +131,9 @@ void pool_leave_unref(struct reeve_pool *pool);
  * (any more). */
 bool pool_ask(struct reeve_pool *pool);
 
+/* What a number of processes in a spec comes to. Returns 0 or -EINVAL. */
+int pool_count_processes(int wanted, unsigned *ret_n);
+
 /* Ends everything, now. Inside the pool. */
 void pool_terminate(struct reeve_pool *pool);
 
@@ -175,6 +178,9 @@ void seats_forget(struct reeve_pool *pool);
 
 /* Looks at what the keeper says. */
 void seats_look(struct reeve_pool *pool);
+
+/* The number of workers is n_processes from now on. */
+void seats_resize(struct reeve_pool *pool, unsigned n_processes);
 
 /* Tells the keeper that the board has changed. */
 void seats_ring(const struct reeve_pool *pool);

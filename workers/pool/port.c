@@ -33,7 +33,7 @@ void port_repeat(struct port *port)
 	m->n_slots = port->channel.n_slots;
 	m->orders.spin_usec = port->spin_usec;
 	atomic_store(&m->orders.n_consumed, port->head);
-	atomic_store(&m->orders.closing, port->is_closing);
+	atomic_store(&m->orders.closing, port->is_closing || port->is_leaving);
 }
 
 void port_reset(struct port *port)
@@ -49,16 +49,26 @@ void port_reset(struct port *port)
 	arena_reset(&port->in, CHANNEL_ARENA_SIZE);
 	port->out_high = 0;
 	port->head = port->tail = 0;
+	port->is_leaving = port->was_leaving = false;
 	port_repeat(port);
 	port->state = PORT_RESET;
 	port->n_items = 0;
-	port->n_waited = 0;
+	port->n_waited = port->n_lingered = 0;
 }
 
 void port_close(struct port *port)
 {
 	port->is_closing = true;
 	atomic_store(&port->channel.memory->orders.closing, 1);
+}
+
+void port_set_leaving(struct port *port, bool is_leaving)
+{
+	port->is_leaving = is_leaving;
+	port->was_leaving |= is_leaving;
+	port->n_lingered = 0;
+	atomic_store(&port->channel.memory->orders.closing,
+		     port->is_closing || is_leaving);
 }
 
 /* ---- handing over ---------------------------------------------------------- */

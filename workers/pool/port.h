@@ -48,7 +48,9 @@ struct port {
 	struct piece *pieces; /* of each slot */
 	uint64_t head, tail;
 	enum port_state state;
-	bool is_closing;     /* its worker leaves when nothing is queued */
+	bool is_closing;     /* its workers leave when nothing is queued */
+	bool is_leaving;     /* this one does, not those after it */
+	bool was_leaving;    /* it was told so, if only for a while */
 	uint32_t generation; /* of its worker */
 	uint32_t spin_usec;  /* as in channel_orders */
 	pid_t pid;
@@ -57,7 +59,7 @@ struct port {
 	uint64_t looked_head, looked_usec; /* the head at the last look */
 	uint64_t waited_head;		   /* see engine_check() */
 	bool was_prompt;
-	unsigned n_waited;
+	unsigned n_waited, n_lingered;
 };
 
 /* What stands at the head. */
@@ -100,6 +102,10 @@ void port_reset(struct port *port);
 
 /* The worker, and each that follows, leaves when nothing is queued. */
 void port_close(struct port *port);
+
+/* The worker, but none that follows, leaves when nothing is queued; or stays, if it
+ * has not left yet. */
+void port_set_leaving(struct port *port, bool is_leaving);
 
 static inline uint32_t port_load(const struct port *port)
 {

@@ -113,10 +113,12 @@ static void settle_end(struct reeve_pool *pool, unsigned i)
 {
 	const struct seat *seat = &pool->board->seats[i];
 	const struct channel_memory *m = pool->ports[i].channel.memory;
+	bool was_leaving = pool->ports[i].was_leaving;
 	struct engine_end end;
 	bool is_death =
 		deaths_describe(seat, i, atomic_load(&m->signs.phase), &end);
 
+	pool->n_resized_away += was_leaving && !is_death;
 	settle(pool, i, &end, is_death && !is_planned(pool, seat));
 	offer(pool, i);
 	seats_ring(pool);
@@ -172,9 +174,28 @@ void seats_look(struct reeve_pool *pool)
 	pool->seen_changes = changes;
 	for (unsigned i = 0; i < pool->n_seats; i++)
 		look_at(pool, i);
+	/* If nothing has changed meanwhile, then a worker that is dead and its
+	 * successor are not both among those that live. */
+	if (atomic_load(&b->n_changes) == changes)
+		engine_resize(&pool->engine, pool->n_processes);
 	atomic_store(&b->progress, pool->engine.n_done);
 	if (atomic_load(&b->state) == KEEPER_FATAL)
 		seats_give_up(pool, -ESHUTDOWN, b->message);
+}
+
+/* A larger number is told when those that were to leave have been told to stay, or
+ * the keeper would start others instead of them; a smaller one before that. */
+void seats_resize(struct reeve_pool *pool, unsigned n_processes)
+{
+	struct board *b = pool->board;
+
+	seats_look(pool);
+	if (n_processes < pool->n_processes)
+		atomic_store(&b->target, n_processes);
+	pool->n_processes = n_processes;
+	engine_resize(&pool->engine, n_processes);
+	atomic_store(&b->target, n_processes);
+	seats_ring(pool);
 }
 
 /* ---- the keeper's life ------------------------------------------------------------- */

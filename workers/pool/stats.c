@@ -49,6 +49,7 @@ void reeve_pool_stats(struct reeve_pool *pool,
 	s.n_started = atomic_load(&pool->board->n_started);
 	s.n_start_failures = atomic_load(&pool->board->n_start_failures);
 	s.n_unseen = pool->n_unseen;
+	s.n_resized_away = pool->n_resized_away;
 	s.n_overdue = atomic_load(&pool->board->n_warned);
 	s.n_samples = pool->n_samples;
 	s.latency_usec_sum = pool->latency_sum;

@@ -57,8 +57,10 @@ static void release_consumed(struct worker *w)
 
 	if (n <= w->n_released)
 		return;
-	if (w->position - n > w->channel.n_slots)
-		worker_leave_broken(w); /* somebody wrote over one of them */
+	/* The task in hand came in a slot that was free; else somebody wrote
+	 * over one, and room would be waited for in vain. */
+	if (w->position - n >= w->channel.n_slots)
+		worker_leave_broken(w);
 	w->n_released = n;
 	if (n == w->first) /* all that its predecessors left there */
 		arena_give_back(&w->out, w->first_mark);

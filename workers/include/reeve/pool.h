@@ -187,6 +187,9 @@ struct reeve_pool_spec {
 	/* How many workers. 0: as many as CPUs may be used; -1: one less, but
 	 * at least one (see reeve_cpu_count()); other negative: -EINVAL. */
 	int processes;
+	/* How many there may ever be: see reeve_pool_resize(). Each costs two
+	 * descriptors, also while it is not used. 0: as many as processes. */
+	int processes_max;
 	reeve_init_fn *initializer;
 	const void *initializer_argument; /* copied */
 	size_t initializer_size;
@@ -262,13 +265,20 @@ struct reeve_function {
 REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
 
 /* Makes a pool and starts its workers; does not wait for them. spec may be NULL.
- * Errors: -EINVAL (spec: a process count below -1 or above
- * REEVE_PROCESSES_MAX, an initializer that is not in the table, a soft deadline
- * not before the hard one, a signal without one or that cannot be caught), -ENOTSUP (fork
- * in a program with threads; forkserver or spawn without reeve_pool_setup()),
- * -ENOMEM, -EMFILE, -EAGAIN. */
+ * Errors: -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
+ * processes_max below processes, an initializer that is not in the table, a soft
+ * deadline not before the hard one, a signal without one or that cannot be caught),
+ * -ENOTSUP (fork in a program with threads; forkserver or spawn without
+ * reeve_pool_setup()), -ENOMEM, -EMFILE, -EAGAIN. */
 REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,
 				struct reeve_pool **ret_pool);
+
+/* From now on there are to be so many workers; 0 and -1 as in the spec. New ones
+ * are started at once. Who is too many gets nothing more and leaves after the task
+ * that it runs; what it had not begun is done by others. Returns at once. Errors:
+ * -EINVAL (below -1, or more than processes_max), -ESHUTDOWN (everything is done,
+ * or no worker can be started). */
+REEVE_PUBLIC int reeve_pool_resize(struct reeve_pool *pool, int processes);
 
 /* No new tasks; what was accepted is done; then the workers leave. Returns 0,
  * also when it is closed already. */
@@ -476,8 +486,9 @@ struct reeve_pool_stats {
 	uint64_t n_queued;  /* items not yet begun */
 	uint64_t n_running; /* items */
 	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;
-	uint64_t n_started;  /* workers */
-	uint64_t n_recycled; /* planned replacements */
+	uint64_t n_started;	 /* workers */
+	uint64_t n_recycled;	 /* planned replacements */
+	uint64_t n_resized_away; /* who left because they were too many */
 	uint64_t n_start_failures;
 	uint64_t n_unseen;  /* failures that nobody looked at */
 	uint64_t n_overdue; /* items told that their soft time was over */
