@@ -28,6 +28,7 @@
 #include "workers/shared/latch.h"
 #include "workers/shared/ledger.h"
 #include "workers/shared/region.h"
+#include "workers/shared/repair.h"
 
 #define BROKEN	  UINT32_C(1)
 #define SLEEPERS  UINT32_C(2)
@@ -439,3 +440,23 @@ int reeve_barrier_n_waiting(const reeve_barrier *barrier)
 	leave(barrier->memory);
 	return r;
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* Broken if it took part, whether or not somebody waits. */
+static void repair_barrier(const struct patient *p)
+{
+	struct barrier_memory *m = p->memory;
+
+	if (repair_enter(&m->guard) < 0) {
+		ledger_look_now(&m->ledger);
+	} else {
+		if (ledger_drop_gone(&m->ledger) > 0)
+			break_it(m);
+		leave(m);
+	}
+	region_wake(&m->word, INT_MAX);
+}
+
+const struct repair_way barrier_repair = { sizeof(struct barrier_memory),
+					   repair_barrier };

@@ -47,6 +47,10 @@ static inline int mutex_lock(pthread_mutex_t *mutex, uint64_t end_usec)
 /* After mutex_lock() returned 1: what it guards is right again. */
 void mutex_mend(pthread_mutex_t *mutex);
 
+/* Wakes one who sleeps for it: it looks again. For when a wake-up may have been
+ * lost; looks at nothing. */
+void mutex_nudge(pthread_mutex_t *mutex);
+
 /* Returns 0, or -EPERM (the calling thread has not got it). */
 static inline int mutex_unlock(pthread_mutex_t *mutex)
 {

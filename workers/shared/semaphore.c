@@ -26,6 +26,7 @@
 #include "workers/shared/latch.h"
 #include "workers/shared/ledger.h"
 #include "workers/shared/region.h"
+#include "workers/shared/repair.h"
 
 #define SLEEPERS UINT32_C(1)
 #define ONE_TURN UINT32_C(2)
@@ -309,3 +310,28 @@ int reeve_semaphore_value(const reeve_semaphore *semaphore)
 	return semaphore ? (int)atomic_load(&semaphore->memory->n_free)
 			 : -EINVAL;
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* Its units come back. Who is woken wakes the next; also in place of the one who
+ * ended, if that was woken last. When the guard is not to be had, all look for
+ * themselves. */
+static void repair_semaphore(const struct patient *p)
+{
+	struct semaphore_memory *m = p->memory;
+	int n = 1;
+
+	if (repair_enter(&m->guard) < 0) {
+		ledger_look_now(&m->ledger);
+		n = INT_MAX;
+	} else {
+		(void)ledger_drop_gone(&m->ledger);
+		count_free(m);
+		(void)is_wanted(m);
+		leave(m);
+	}
+	region_wake(&m->word, n);
+}
+
+const struct repair_way semaphore_repair = { sizeof(struct semaphore_memory),
+					     repair_semaphore };
