@@ -166,6 +166,7 @@ static void take_turn(struct keeper *k)
 {
 	if (k->has_deaths) {
 		keeper_reap(k);
+		keeper_repair(k);
 		if (k->has_children)
 			keeper_sweep(k);
 		keeper_settle(k);

@@ -25,6 +25,7 @@
  *       told to ask for leave (orders.due), and leaves likewise.
  *     - any other end is told on the board; a replacement starts on another
  *       offered channel, without waiting for the owner.
+ *     - what workers share with others is repaired (keeper_repair.c).
  *     - whatever else is left of a dead worker's tree is killed: workers
  *       are subreapers too, so all that comes to the keeper as an orphan is a
  *       dead worker's.
@@ -85,6 +86,8 @@ struct keeper_config {
 	uint64_t start_timeout_usec;
 	unsigned restart_limit;
 	uint64_t restart_interval_usec;
+
+	const struct shares *shares; /* with workers; NULL: none */
 
 	/* Runs in a fresh worker and returns its exit code; seat->channel is
 	 * mapped, all fds of the keeper but seat->bell_fd are closed, stdin is

@@ -6,6 +6,7 @@
  *   keeper_end.c      the dead: reaped, judged, told; what they left
  *   keeper_watch.c    deadlines of tasks and starts
  *   keeper_leave.c    who is too old or too large, and who may leave
+ *   keeper_repair.c   what the dead shared with others
  *   keeper_failure.c  how many failed starts are too many (pure)
  *   keeper_oom.c      was it the kernel, for want of memory?
  *
@@ -86,7 +87,9 @@ struct keeper {
 	struct oom oom;
 	uint64_t watch_usec; /* next look; USEC_INFINITY: dozing */
 	unsigned n_idle_looks;
-	uint64_t memory_usec; /* next look at the workers' memory */
+	uint64_t memory_usec;	  /* next look at the workers' memory */
+	struct patient *patients; /* what may have to be repaired */
+	unsigned n_patients;
 };
 
 /* --- keeper_setup.c: each returns 0 or -errno */
@@ -125,6 +128,14 @@ void keeper_settle(struct keeper *k);
 
 /* Words the board's message. */
 void keeper_say(struct keeper *k, const char *format, ...) _printf_(2, 3);
+
+/* --- keeper_repair.c */
+
+/* Maps what workers share. Returns 0 or -errno. */
+int keeper_attend(struct keeper *k);
+
+/* Somebody was reaped. */
+void keeper_repair(struct keeper *k);
 
 /* --- keeper_watch.c */
 

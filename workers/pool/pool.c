@@ -26,6 +26,7 @@
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/spawn.h"
 #include "workers/pool/setup.h"
+#include "workers/pool/shares.h"
 
 #define DEFAULT_WINDOW		 64
 #define DEFAULT_QUEUE_TASKS	 (1u << 20)
@@ -180,7 +181,7 @@ static int copy_spec(struct reeve_pool *pool, const struct reeve_pool_spec *s)
 	pool->setup.initializer = s->initializer;
 	pool->setup.argument = pool->init_argument;
 	pool->setup.argument_size = s->initializer_size;
-	return 0;
+	return shares_new(s->shared, &pool->setup.shares);
 }
 
 /* ---- making it ------------------------------------------------------------------ */
@@ -225,6 +226,7 @@ static void free_memory(struct reeve_pool *pool)
 	}
 	if (pool->fork_mark)
 		(void)munmap(pool->fork_mark, MARK_SIZE);
+	shares_free(pool->setup.shares);
 	free(pool->init_argument);
 	free(pool->name);
 	free(pool);

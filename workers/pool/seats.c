@@ -241,6 +241,7 @@ int seats_start_keeper(struct reeve_pool *pool)
 		.start_timeout_usec = s->start_timeout_usec,
 		.restart_limit = s->restart_limit,
 		.restart_interval_usec = s->restart_interval_usec,
+		.shares = pool->setup.shares,
 		.worker_main = worker_main,
 		.arg = &pool->setup,
 	};

@@ -23,6 +23,7 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/parse.h"
 #include "workers/base/sys/fd.h"
+#include "workers/pool/shares.h"
 
 #define KEEPER_VARIABLE "REEVE_POOL_KEEPER"
 #define WORKER_VARIABLE "REEVE_POOL_WORKER"
@@ -113,9 +114,10 @@ int setup_choose_context(const struct reeve_pool_spec *spec,
 /* ---- what is handed on by exec ------------------------------------------------------ */
 
 struct handout {
-	uint64_t size; /* of the struct; then n_seats * struct handout_seat */
+	uint64_t size; /* of the struct; then n_seats * struct handout_seat,
+			* n_shares * struct share */
 	uint64_t n_functions;
-	unsigned context, init, n_seats;
+	unsigned context, init, n_seats, n_shares;
 	int owner_pidfd, keeper_fd, owner_fd, board_fd;
 	uint64_t board_size;
 	uint64_t maxtasksperchild, maxtasks_jitter;
@@ -124,7 +126,7 @@ struct handout {
 	int soft_signal;
 	uint64_t task_soft_timeout_usec;
 	uint64_t task_timeout_usec, start_timeout_usec, restart_interval_usec;
-	uint64_t argument_size; /* bytes, after the seats; then the name */
+	uint64_t argument_size; /* bytes, after these; then the name */
 };
 
 struct handout_seat {
@@ -140,6 +142,7 @@ static int write_handout(const struct reeve_pool *pool,
 		.n_functions = n_functions,
 		.context = pool->spec.context,
 		.n_seats = pool->n_seats,
+		.n_shares = s->shares ? s->shares->n : 0,
 		.owner_pidfd = c->owner_pidfd,
 		.keeper_fd = c->keeper_fd,
 		.owner_fd = c->owner_fd,
@@ -171,6 +174,9 @@ static int write_handout(const struct reeve_pool *pool,
 
 		r = fd_write_all(fd, &seat, sizeof(seat));
 	}
+	if (r == 0 && s->shares)
+		r = fd_write_all(fd, s->shares->list,
+				 s->shares->n * sizeof(struct share));
 	if (r == 0 && s->argument_size > 0)
 		r = fd_write_all(fd, s->argument, s->argument_size);
 	if (r == 0)
@@ -186,6 +192,7 @@ static int write_handout(const struct reeve_pool *pool,
 struct received {
 	const struct handout *head;
 	const struct handout_seat *seats;
+	const struct share *shares;
 	const void *argument;
 	const char *name;
 };
@@ -208,18 +215,21 @@ static int read_handout(int fd, struct received *ret)
 	ret->seats = (const struct handout_seat *)(const void *)(ret->head + 1);
 	need = sizeof(struct handout) +
 	       ret->head->n_seats * sizeof(struct handout_seat) +
+	       ret->head->n_shares * sizeof(struct share) +
 	       ret->head->argument_size;
 	if (ret->head->size != sizeof(struct handout) ||
 	    ret->head->n_functions != n_functions ||
 	    ret->head->n_seats > BOARD_SEATS_MAX || need >= size ||
 	    p[size - 1] != '\0')
 		return -EBADMSG;
-	ret->argument = ret->seats + ret->head->n_seats;
+	ret->shares = (const struct share *)(const void *)(ret->seats +
+							   ret->head->n_seats);
+	ret->argument = ret->shares + ret->head->n_shares;
 	ret->name = p + need;
 	return 0;
 }
 
-static void fill_setup(const struct received *rc, struct worker_setup *setup)
+static int fill_setup(const struct received *rc, struct worker_setup *setup)
 {
 	reeve_assert(rc->head);
 	*setup = (struct worker_setup){
@@ -231,6 +241,7 @@ static void fill_setup(const struct received *rc, struct worker_setup *setup)
 		.table = functions,
 		.n_table = n_functions,
 	};
+	return shares_receive(rc->shares, rc->head->n_shares, &setup->shares);
 }
 
 /* ---- executing ------------------------------------------------------------------------ */
@@ -264,6 +275,13 @@ static int keep_fds(posix_spawn_file_actions_t *actions,
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds) && r == 0; i++)
 		r = posix_spawn_file_actions_adddup2(actions, fds[i], fds[i]);
+	for (unsigned i = 0; r == 0; i++) {
+		int fd = shares_fd(c->shares, i);
+
+		if (fd < 0)
+			break;
+		r = posix_spawn_file_actions_adddup2(actions, fd, fd);
+	}
 	for (unsigned i = 0; i < pool->n_seats && r == 0; i++) {
 		const struct keeper_seat *s = &pool->seats[i];
 
@@ -332,6 +350,7 @@ struct executor {
 	int handout_fd;
 	int *channel_fds; /* of each seat */
 	const struct keeper_seat *seats;
+	const struct shares *shares;
 };
 
 static int make_executor(struct executor *x, const struct keeper_config *c,
@@ -339,6 +358,7 @@ static int make_executor(struct executor *x, const struct keeper_config *c,
 {
 	x->handout_fd = handout_fd;
 	x->seats = c->seats;
+	x->shares = c->shares;
 	x->channel_fds = calloc(rc->head->n_seats, sizeof(*x->channel_fds));
 	if (!x->channel_fds)
 		return -ENOMEM;
@@ -360,6 +380,7 @@ static int execute_worker(const struct keeper_seat *seat, int lifeline_fd,
 			    seat->bell_fd, lifeline_fd };
 	char variable[96], *argv[] = { variable, NULL };
 	char **env;
+	int fd;
 
 	(void)snprintf(variable, sizeof(variable),
 		       WORKER_VARIABLE "=%d %d %d %d", fds[0], fds[1], fds[2],
@@ -367,6 +388,8 @@ static int execute_worker(const struct keeper_seat *seat, int lifeline_fd,
 	env = with_variable(variable);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		(void)fd_set_cloexec(fds[i], false);
+	for (unsigned i = 0; (fd = shares_fd(x->shares, i)) >= 0; i++)
+		(void)fd_set_cloexec(fd, false);
 	if (env)
 		(void)execve("/proc/self/exe", argv, env);
 	return WORKER_EXIT_INIT;
@@ -403,7 +426,10 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	if (read_handout(handout_fd, &rc) < 0)
 		_exit(WORKER_EXIT_BROKEN);
 	h = rc.head;
-	fill_setup(&rc, &setup);
+	if (fill_setup(&rc, &setup) < 0 || (h->context != REEVE_CONTEXT_SPAWN &&
+					    shares_open(setup.shares) < 0))
+		_exit(WORKER_EXIT_BROKEN);
+	c.shares = setup.shares;
 	c.name = rc.name;
 	c.owner_pidfd = h->owner_pidfd;
 	c.keeper_fd = h->keeper_fd;
@@ -446,9 +472,9 @@ static _Noreturn void serve_as_worker(const int fds[static 4])
 	for (size_t i = 0; i < 4; i++)
 		(void)fd_set_cloexec(fds[i], true);
 	if (read_handout(fds[0], &rc) < 0 ||
-	    channel_map(&seat.channel, seat.channel_fd) < 0)
+	    channel_map(&seat.channel, seat.channel_fd) < 0 ||
+	    fill_setup(&rc, &setup) < 0 || shares_open(setup.shares) < 0)
 		_exit(WORKER_EXIT_BROKEN);
-	fill_setup(&rc, &setup);
 	fd_close(seat.channel_fd);
 	code = worker_main(&seat, fds[3], &setup);
 	(void)fflush(NULL);

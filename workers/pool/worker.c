@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
+#include "workers/pool/shares.h"
 #include "workers/pool/worker_room.h"
 
 /* ---- waking and sleeping ----------------------------------------------------- */
@@ -217,6 +218,7 @@ static int begin(struct worker *w)
 	int r;
 
 	w->marks = calloc(w->channel.n_slots, sizeof(*w->marks));
+	shares_publish(w->setup->shares);
 	r = w->marks ? initialize(w) : -ENOMEM;
 	if (r == 0) {
 		block_soft_signal(w);
@@ -271,6 +273,7 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 	m->signs.position = w.position;
 	m->signs.out_head = w.out.head;
 	m->signs.out_tail = w.out.tail;
+	shares_leave(w.setup->shares);
 	atomic_store(&m->signs.phase, PHASE_LEAVING);
 	return 0;
 }

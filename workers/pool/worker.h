@@ -25,6 +25,7 @@ struct worker_setup {
 	/* Functions by index; NULL: a slot's function is a pointer. */
 	const struct reeve_function *table;
 	size_t n_table;
+	struct shares *shares; /* NULL: none */
 };
 
 int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup);

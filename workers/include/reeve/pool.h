@@ -17,6 +17,13 @@
  *   process - collecting results, handing out tasks, callbacks - is done inside
  *   calls that wait, and in reeve_pool_dispatch(), to be called when the fd of
  *   reeve_pool_fd() is readable. With REEVE_SERVICE_THREAD a thread does it.
+ *   Locks, queues and their like are handed to the workers as the spec's
+ *   `shared`, and found there by name, in every context: reeve_pool_shared().
+ *   When a worker has died, or whatever a task had started, the keeper repairs
+ *   them at once: what <reeve/sync.h> and <reeve/queue.h> promise within 100 ms
+ *   others see without having to look, and a queue's fd for event loops is
+ *   readable again. A call that is under way in a worker that is stopped is not
+ *   waited for.
  * Safety
  *   A CALLER pool is for one thread at a time: a call while another thread is in
  *   one returns -EBUSY. A THREAD pool is for all threads. In a child that the
@@ -246,7 +253,40 @@ struct reeve_pool_spec {
 	 * has asked for when its result is freed. Default: they are counted. */
 	void (*on_unseen)(const struct reeve_outcome *outcome, void *userdata);
 	void *userdata;
+
+	/* What workers have, too: ended by one without a name. The array is
+	 * copied; the objects must stay until the pool is freed. */
+	const struct reeve_shared *shared;
 };
+
+/* Most objects of a pool, and bytes of a name with its NUL. */
+#define REEVE_SHARED_MAX      64
+#define REEVE_SHARED_NAME_MAX 64
+
+/* An object that is shared with workers: a name, and one of the others. Each name
+ * and each object once. The lock that a condition belongs to has to be among them.
+ * A barrier's action is not known to workers of forkserver and spawn. The other end
+ * of a connection is not told the end while the pool has this one. */
+struct reeve_shared {
+	const char *name;
+	struct reeve_lock *lock; /* or RLock */
+	struct reeve_event *event;
+	struct reeve_semaphore *semaphore;
+	struct reeve_condition *condition;
+	struct reeve_barrier *barrier;
+	struct reeve_queue *queue;
+	struct reeve_connection *connection;
+	struct reeve_array *array;
+	struct reeve_value *value;
+};
+
+/* In a worker, in its initializer and tasks: the object of that name, as the pool
+ * was given it, with a handle that is valid as long as the worker lives: do not
+ * free it. NULL when there is none, the process is no worker, or another worker has
+ * written over what the object is. A worker that is
+ * replaced because of its maxtasksperchild, or that leaves when the pool is
+ * closed, has left the barriers that it took part in; that breaks none. */
+REEVE_PUBLIC const struct reeve_shared *reeve_pool_shared(const char *name);
 
 /* For contexts forkserver and spawn: the functions that may be used, ended by
  * one without a name. A task is named by its place here, so both processes,
@@ -267,7 +307,8 @@ REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
 /* Makes a pool and starts its workers; does not wait for them. spec may be NULL.
  * Errors: -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
  * processes_max below processes, an initializer that is not in the table, a soft
- * deadline not before the hard one, a signal without one or that cannot be caught),
+ * deadline not before the hard one, a signal without one or that cannot be caught,
+ * objects to be shared that are none, nameless, too many, or twice the same),
  * -ENOTSUP (fork in a program with threads; forkserver or spawn without
  * reeve_pool_setup()), -ENOMEM, -EMFILE, -EAGAIN. */
 REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,

@@ -133,7 +133,8 @@ REEVE_PUBLIC int reeve_queue_close(reeve_queue *queue);
  * closed; it stays so until a get finds the queue empty. It is the handle's: do
  * not read or close it. From the first call on, putting into an empty queue
  * costs everybody a system call. A process that is killed inside put or get may
- * leave it silent until the next put: poll with a timeout, and then get. */
+ * leave it silent until the next put: poll with a timeout, and then get. (When it
+ * was a worker of a pool that shares the queue, the pool makes it readable.) */
 REEVE_PUBLIC int reeve_queue_poll_fd(reeve_queue *queue);
 
 /* Says that a task this process got from a joinable queue is finished. Any of
