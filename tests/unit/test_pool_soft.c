@@ -138,7 +138,9 @@ static int act(enum deed deed, struct reeve_reply *reply)
 		wait_until_told(reply);
 		return 0;
 	case IGNORES:
-		(void)signal(SIGUSR1, SIG_IGN);
+		(void)sigaction(SIGUSR1,
+				&(struct sigaction){ .sa_handler = SIG_IGN },
+				NULL);
 		wait_until_told(reply);
 		return 0;
 	case JUMPS:

@@ -31,6 +31,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "workers/base/sys/postmortem.h"
+
 #define BOARD_SEATS_MAX	  1024
 #define BOARD_MESSAGE_MAX 240
 
@@ -72,6 +74,9 @@ struct seat {
 	uint64_t ended_usec; /* CLOCK_MONOTONIC */
 	uint64_t busy_usec;  /* for how long its task was seen running; 0: it
 			      * was not looked at, or there was none */
+	/* What it was doing when the keeper killed it; "": it did not, or
+	 * nothing was to be seen. Always ended by a NUL. */
+	char post_mortem[POSTMORTEM_MAX];
 };
 
 enum keeper_state {

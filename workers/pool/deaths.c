@@ -89,13 +89,17 @@ static void word_outcome(const struct seat *seat, struct reeve_outcome *o)
 	int code = seat->exit_code;
 	const char *why = cause_text((enum seat_cause)seat->cause);
 
+	const char *doing = seat->post_mortem;
+
 	if (code < 0)
 		(void)snprintf(o->message, sizeof(o->message),
-			       "worker %u (pid %d) was killed by SIG%s%s%s%s",
+			       "worker %u (pid %d) was killed by SIG%s%s%s%s"
+			       "%s%.*s",
 			       o->seat, (int)o->pid, sigabbrev_np(-code) ?: "?",
 			       seat->core ? " (core dumped)" : "",
 			       seat->oom == OOM_YES ? " (out of memory)" : "",
-			       why);
+			       why, *doing ? "; it was " : "",
+			       postmortem_gist_len(doing), doing);
 	else
 		(void)snprintf(o->message, sizeof(o->message),
 			       "worker %u (pid %d) exited with code %d%s",
@@ -130,6 +134,11 @@ bool deaths_describe(const struct seat *seat, unsigned i, uint32_t phase,
 	};
 	describe_exit(seat, &ret->outcome.exit);
 	ret->death.exit = ret->outcome.exit;
+	_Static_assert(sizeof(ret->death.post_mortem) ==
+			       sizeof(seat->post_mortem),
+		       "");
+	memcpy(ret->death.post_mortem, seat->post_mortem,
+	       sizeof(seat->post_mortem));
 	word_outcome(seat, &ret->outcome);
 	date(&ret->death, seat, seat->ended_usec);
 	return cause != CAUSE_LEFT || seat->exit_code != 0;

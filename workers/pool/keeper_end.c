@@ -63,6 +63,13 @@ void keeper_kill(struct keeper *k, size_t i, enum seat_cause cause)
 	(void)kill(w->pid, SIGKILL);
 }
 
+void keeper_describe(struct keeper *k, size_t i)
+{
+	char *text = k->board->seats[i].post_mortem;
+
+	(void)postmortem_describe(k->workers[i].pid, text, POSTMORTEM_MAX);
+}
+
 /* --- reaping ------------------------------------------------------------------- */
 
 static void note_death(struct keeper *k, const siginfo_t *info,
@@ -255,14 +262,17 @@ static void describe_failure(struct keeper *k, size_t i,
 {
 	const struct channel_signs *signs = &k->seats[i].channel.memory->signs;
 	const struct worker *w = &k->workers[i];
+	const char *post_mortem = k->board->seats[i].post_mortem;
 	char text[CHANNEL_ERROR_MAX], shown[CHANNEL_ERROR_MAX / 2];
 	bool is_refused = atomic_load(&signs->phase) == PHASE_INIT_FAILED;
 
 	memcpy(text, signs->init_message, sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	if (v->cause == CAUSE_START)
-		keeper_say(k, "worker %zu: not ready in %.3f s", i,
-			   (double)k->config->start_timeout_usec / 1e6);
+		keeper_say(k, "worker %zu: not ready in %.3f s%s%.*s", i,
+			   (double)k->config->start_timeout_usec / 1e6,
+			   *post_mortem ? "; it was " : "",
+			   postmortem_gist_len(post_mortem), post_mortem);
 	else if (v->cause == CAUSE_CUT_OFF)
 		keeper_say(k,
 			   "worker %zu: closed its descriptors or executed "

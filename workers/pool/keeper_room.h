@@ -121,6 +121,9 @@ bool keeper_has_to_fill(const struct keeper *k);
  * us, and is killed then. */
 void keeper_kill(struct keeper *k, size_t i, enum seat_cause cause);
 
+/* Before that, if it hangs: writes down what it is doing. */
+void keeper_describe(struct keeper *k, size_t i);
+
 /* Reaps whoever is dead, then kills what they left, then tells or recycles. */
 void keeper_reap(struct keeper *k);
 void keeper_sweep(struct keeper *k);

@@ -122,6 +122,7 @@ static void show_worker(struct keeper *k, size_t i)
 	uint32_t sequence =
 		atomic_load_explicit(&seat->sequence, memory_order_relaxed);
 
+	seat->post_mortem[0] = '\0';
 	atomic_store(&seat->sequence, sequence + 1);
 	atomic_store(&seat->pid, w->pid);
 	atomic_store(&seat->generation, w->generation);

@@ -102,9 +102,13 @@ static void mind(struct keeper *k, size_t i, uint64_t usec)
 	if (config->task_soft_timeout_usec > 0 &&
 	    usec >= config->task_soft_timeout_usec && warn(k, i, slot))
 		return;
-	if (config->task_timeout_usec > 0 &&
-	    usec >= config->task_timeout_usec && keeper_cut(slot, watch->word))
+	if (config->task_timeout_usec == 0 || usec < config->task_timeout_usec)
+		return;
+	keeper_describe(k, i); /* a task that is cut does something else */
+	if (keeper_cut(slot, watch->word))
 		keeper_kill(k, i, CAUSE_TIMEOUT);
+	else
+		k->board->seats[i].post_mortem[0] = '\0';
 }
 
 /* Does it wait until the owner has collected? Who does says so again and again:
@@ -236,24 +240,36 @@ static uint64_t leave_due_usec(const struct keeper *k)
 				  k->config->start_timeout_usec);
 }
 
+/* Whose time is over, but for a task's? */
+static bool choose_kill(const struct keeper *k, const struct worker *w,
+			enum seat_cause *ret_cause)
+{
+	if (w->cut_off_usec != 0 && k->now_usec >= w->cut_off_usec)
+		*ret_cause = CAUSE_CUT_OFF;
+	else if (!w->is_ready && k->config->start_timeout_usec > 0 &&
+		 k->now_usec >= start_due_usec(k, w))
+		*ret_cause = CAUSE_START;
+	else if (k->now_usec >= leave_due_usec(k))
+		*ret_cause = CAUSE_LEFT;
+	else
+		return false;
+	return true;
+}
+
 static void watch_worker(struct keeper *k, size_t i)
 {
 	const struct channel_signs *signs = &k->seats[i].channel.memory->signs;
 	struct worker *w = &k->workers[i];
+	enum seat_cause cause;
 
 	if (!w->is_ready)
 		w->is_ready = atomic_load_explicit(&signs->phase,
 						   memory_order_relaxed) !=
 			      PHASE_STARTING;
-	if (w->cause != CAUSE_OWN)
-		return;
-	if (w->cut_off_usec != 0 && k->now_usec >= w->cut_off_usec)
-		keeper_kill(k, i, CAUSE_CUT_OFF);
-	else if (!w->is_ready && k->config->start_timeout_usec > 0 &&
-		 k->now_usec >= start_due_usec(k, w))
-		keeper_kill(k, i, CAUSE_START);
-	else if (k->now_usec >= leave_due_usec(k))
-		keeper_kill(k, i, CAUSE_LEFT);
+	if (w->cause == CAUSE_OWN && choose_kill(k, w, &cause)) {
+		keeper_describe(k, i);
+		keeper_kill(k, i, cause);
+	}
 }
 
 /* --- all of it ------------------------------------------------------------------- */

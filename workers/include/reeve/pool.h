@@ -164,9 +164,12 @@ struct reeve_death {
 	uint64_t index;	    /* which of its items, from 0 */
 	uint64_t busy_usec; /* for how long, as far as the keeper has seen it;
 			     * 0: not known (no deadline is set) */
-	char post_mortem
-		[REEVE_POST_MORTEM_MAX]; /* what was seen of it before it
-						  * was killed; or "" */
+	/* What the pool saw of it before it killed it; or "": its state, where it
+	 * was in the kernel, threads, memory, CPU time, and to root the kernel's
+	 * stack, as far as /proc tells. Up to the first semicolon it also stands
+	 * at the end of outcome.message. What it wrote to its output is not
+	 * here: that is the caller's own, and not kept. */
+	char post_mortem[REEVE_POST_MORTEM_MAX];
 };
 
 /* A word or two for each cause: "crashed", "task timeout", ... */
