@@ -474,6 +474,7 @@ REEVE_PUBLIC struct reeve_iterator *reeve_iterator_free(
 /* Takes one more reference. Returns result. References are taken and given back
  * by any thread at any time, whoever is in the pool. */
 REEVE_PUBLIC struct reeve_result *reeve_result_ref(struct reeve_result *result);
+
 /* Gives a reference back. NULL is nothing. Returns NULL. The task goes on. If it
  * was the last one, and another thread is in a CALLER pool, the result is freed by
  * that thread when its call returns (and on_unseen called there). */
