@@ -280,6 +280,34 @@ START_TEST(test_give_up)
 }
 END_TEST
 
+/* What runs ends with its worker, or comes to its end; all else ends at once. */
+START_TEST(test_refuse)
+{
+	const struct reeve_outcome why = { .kind = REEVE_CANCELLED };
+	struct rig_job a = rig_chunks(12, 3), b = rig_tasks(4);
+
+	rig_init(&r, 2, 4);
+	engine_submit(&r.engine, &a.job);
+	engine_submit(&r.engine, &b.job);
+	(void)engine_feed(&r.engine);
+	rig_set(&r.ports[0], 0, SLOT_RUNNING, 1);
+	rig_set(&r.ports[1], 0, SLOT_RUNNING, 0);
+	engine_refuse(&r.engine, &why);
+	rig_expect(&a, REEVE_CANCELLED, 6);
+	rig_expect(&b, REEVE_CANCELLED, 4);
+	rig_expect_loads(&r, 1, 1);
+	rig_die(&r, 0);
+	rig_expect(&a, REEVE_DONE, 1);
+	rig_expect(&a, REEVE_CRASHED, 1);
+	rig_expect(&a, REEVE_CANCELLED, 7);
+	rig_set(&r.ports[1], 0, SLOT_DONE, 3);
+	(void)engine_collect(&r.engine);
+	rig_expect(&a, REEVE_DONE, 4);
+	ck_assert(engine_is_idle(&r.engine));
+	rig_done_with(&r);
+}
+END_TEST
+
 /* A source whose room was full stood in no queue then: it is told when it comes. */
 START_TEST(test_submit_after_give_up)
 {
@@ -300,4 +328,4 @@ UNIT_MAIN("pool_engine_end", test_cancel, test_cancel_in_redo,
 	  test_kills_the_successor, test_death_blames_one, test_death_in_chunk,
 	  test_chunk_ends_early, test_death_in_each_state, test_forged_skip,
 	  test_redo_capacity, test_forgets_what_is_over, test_give_up,
-	  test_submit_after_give_up)
+	  test_refuse, test_submit_after_give_up)

@@ -13,6 +13,7 @@
 
 #include "tests/unit/pool_sim.h"
 #include "tests/unit/pool_sim_keeper.h"
+#include "workers/pool/engine_room.h"
 
 #define SCHEDULES      9000
 #define SOAK_SCHEDULES 1000000
@@ -418,14 +419,36 @@ static void come_to_rest(struct sim *s, enum owner at)
 	}
 }
 
-static void give_up(struct sim *s)
+/* What runs is not told before its worker is dead. */
+static void refuse(struct sim *s, const struct reeve_outcome *why)
+{
+	engine_refuse(&s->engine, why);
+	SIM_HOLDS(s, !engine_has_something(&s->engine));
+	for (unsigned i = 0; i < s->n_ports; i++) {
+		struct sim_seat *seat = &s->seats[i];
+		const struct sim_job *running = seat->w.running;
+
+		if (!seat->is_live)
+			continue;
+		if (running && !seat->is_tainted)
+			SIM_HOLDS(s, running->items[seat->w.running_index]
+						     .n_outcomes == 0);
+		sim_death(s, i, SIM_KILL);
+	}
+	look(s);
+}
+
+static void give_up(struct sim *s, bool is_gentle)
 {
 	const struct reeve_outcome why = { .kind = REEVE_CANCELLED };
 
+	s->is_giving_up = true;
+	if (is_gentle)
+		refuse(s, &why);
 	for (unsigned i = 0; i < s->n_ports; i++)
 		s->seats[i].is_live = false;
-	s->is_giving_up = true;
-	engine_give_up(&s->engine, &why);
+	if (!is_gentle)
+		engine_give_up(&s->engine, &why);
 	for (unsigned i = 0; i < s->n_submitted; i++)
 		if (s->jobs[i].n_over < s->jobs[i].n)
 			engine_submit(&s->engine, &s->jobs[i].job);
@@ -481,8 +504,8 @@ static void run_schedule(uint64_t seed)
 	n = rng_below(&s.dice, FAULTY_STEPS);
 	while (s.step < n && !is_all_over(&s))
 		at = step(&s, at);
-	if (seed % 16 == 1)
-		give_up(&s);
+	if (seed % 8 == 1)
+		give_up(&s, seed % 16 == 1);
 	else
 		come_to_rest(&s, at);
 	check_end(&s);

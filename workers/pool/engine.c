@@ -49,11 +49,14 @@ const struct reeve_outcome engine_cancelled = {
 
 void engine_redo_or_cancel(struct engine *e, const struct piece *piece)
 {
+	const struct reeve_outcome *unwanted;
+
 	if (piece->n_items == 0)
-		return;
-	if (piece->job->is_cancelled)
+		return; /* its job may be gone */
+	unwanted = piece->job->is_cancelled ? &engine_cancelled : &e->given_up;
+	if (unwanted->kind != REEVE_PENDING)
 		engine_end_items(e, piece->job, piece->index, piece->n_items,
-				 &engine_cancelled);
+				 unwanted);
 	else
 		engine_redo_last(e, piece);
 }

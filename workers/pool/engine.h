@@ -162,9 +162,13 @@ bool engine_has_to_check(const struct engine *e);
 /* It is dead. The port is reset. */
 void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end);
 
-/* Ends everything that is queued or handed over with this outcome, except what
- * is done; all workers are dead. What is submitted later ends so at once: an
- * iteration that is not in the queue because its room is full is told then. */
+/* Nothing is begun any more: what is queued, or handed over and not begun, ends
+ * with this outcome. What is submitted later ends so at once: an iteration that is
+ * not in the queue because its room is full is told then. What runs ends when it
+ * does, or its worker. */
+void engine_refuse(struct engine *e, const struct reeve_outcome *outcome);
+
+/* The same; and all workers are dead: what was running ends so too. */
 void engine_give_up(struct engine *e, const struct reeve_outcome *outcome);
 
 /* Items that are not handed over: those of the jobs in the queue, and those that

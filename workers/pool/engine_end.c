@@ -152,12 +152,40 @@ void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end)
 	port_reset(p);
 }
 
-void engine_give_up(struct engine *e, const struct reeve_outcome *outcome)
+/* ---- the end of all -------------------------------------------------------------- */
+
+static void end_redo(struct engine *e, const struct reeve_outcome *outcome)
 {
+	while (e->n_redo > 0) {
+		struct piece piece = engine_redo_pop(e);
+
+		engine_end_items(e, piece.job, piece.index, piece.n_items,
+				 outcome);
+	}
+}
+
+void engine_refuse(struct engine *e, const struct reeve_outcome *outcome)
+{
+	struct piece piece;
 	struct job *job;
 
 	(void)engine_collect(e);
 	e->given_up = *outcome;
+	for (unsigned i = 0; i < e->n_ports; i++)
+		while (port_take_back(&e->ports[i], &piece))
+			if (piece.job)
+				engine_redo_last(e, &piece);
+	end_redo(e, outcome);
+	while ((job = TAILQ_FIRST(&e->queue))) {
+		engine_unqueue(e, job);
+		engine_count(e, outcome->kind,
+			     job->type->abandon(job, outcome));
+	}
+}
+
+void engine_give_up(struct engine *e, const struct reeve_outcome *outcome)
+{
+	engine_refuse(e, outcome);
 	for (unsigned i = 0; i < e->n_ports; i++) {
 		struct port *p = &e->ports[i];
 
@@ -166,15 +194,5 @@ void engine_give_up(struct engine *e, const struct reeve_outcome *outcome)
 				engine_redo_last(e, port_piece(p, k));
 		port_reset(p);
 	}
-	while (e->n_redo > 0) {
-		struct piece piece = engine_redo_pop(e);
-
-		engine_end_items(e, piece.job, piece.index, piece.n_items,
-				 outcome);
-	}
-	while ((job = TAILQ_FIRST(&e->queue))) {
-		engine_unqueue(e, job);
-		engine_count(e, outcome->kind,
-			     job->type->abandon(job, outcome));
-	}
+	end_redo(e, outcome);
 }

@@ -380,6 +380,8 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (error < 0)
 		return error;
 	error = check_task(pool, fn, input, size, &task.job.function);
+	if (error == -ESHUTDOWN && pool->is_broken && ret_outcome)
+		*ret_outcome = pool->why;
 	if (error == 0 && output && !output_size)
 		error = -EINVAL;
 	if (error == 0)

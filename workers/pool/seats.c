@@ -83,13 +83,15 @@ static void offer(struct reeve_pool *pool, unsigned i)
 	atomic_store(&pool->board->seats[i].offered, ++pool->views[i].turn);
 }
 
-/* What ran when the pool was terminated was not at fault. */
+/* What ran when the pool was terminated, or given up, was not at fault. */
 static void excuse(const struct reeve_pool *pool, struct reeve_outcome *o)
 {
-	if (!pool->is_terminated)
+	if (!pool->is_terminated && !pool->is_broken)
 		return;
 	o->kind = REEVE_CANCELLED;
-	o->error = -ECANCELED;
+	o->error = pool->is_terminated ? -ECANCELED : pool->why.error;
+	if (!pool->is_terminated)
+		memcpy(o->message, pool->why.message, sizeof(o->message));
 }
 
 /* The worker on seat i has ended; is_death: and nobody had planned that. */
@@ -157,11 +159,10 @@ void seats_give_up(struct reeve_pool *pool, int error, const char *why)
 		.error = error,
 	};
 	(void)snprintf(pool->why.message, sizeof(pool->why.message), "%s", why);
-	/* Who lives still has a task that nobody waits for any more, and would
-	 * not hear of a close. */
+	/* Who lives is ended, and what it runs is told then. */
 	atomic_store(&pool->board->order, ORDER_TERMINATE);
 	seats_ring(pool);
-	engine_give_up(&pool->engine, &pool->why);
+	engine_refuse(&pool->engine, &pool->why);
 }
 
 void seats_look(struct reeve_pool *pool)

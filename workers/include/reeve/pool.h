@@ -236,7 +236,8 @@ REEVE_PUBLIC int reeve_pool_dispatch(struct reeve_pool *pool);
  * (crashed), -ETIMEDOUT (its deadline), -ECANCELED; the details are in
  * *ret_outcome if that is not NULL. Other errors, without an outcome (kind
  * PENDING): -EINVAL, -EMSGSIZE (input too large), -ESHUTDOWN (closed, terminated,
- * or no worker can be started), -EBUSY, -EDEADLK, -ENOMEM. */
+ * or no worker can be started: then the outcome, CANCELLED, says why), -EBUSY,
+ * -EDEADLK, -ENOMEM. */
 REEVE_PUBLIC int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 				  const void *input, size_t size, void *output,
 				  size_t *output_size,
