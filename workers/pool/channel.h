@@ -57,6 +57,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "workers/pool/progress.h"
+
 #define CHANNEL_SLOTS_MIN   2
 #define CHANNEL_SLOTS_MAX   4096
 #define CHANNEL_INLINE_SIZE 16 /* payloads up to here lie in the slot */
@@ -188,6 +190,7 @@ struct channel_signs {
 	uint64_t position, out_head, out_tail;
 	_Atomic int32_t init_status;
 	char init_message[CHANNEL_ERROR_MAX];
+	struct progress_board progress; /* of the task that runs */
 };
 
 struct channel_memory {

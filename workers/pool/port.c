@@ -306,6 +306,42 @@ bool port_is_waiting(const struct port *port)
 	       state == SLOT_WITHDRAWN;
 }
 
+/* ---- what is running --------------------------------------------------------- */
+
+static bool is_running_at(const struct port *port, uint64_t i,
+			  uint64_t *ret_word)
+{
+	uint64_t word = atomic_load(&channel_slot(&port->channel, i)->word);
+
+	*ret_word = word;
+	return is_running_state(slot_word_state(word)) &&
+	       slot_word_tag(word) == port_piece(port, i)->tag;
+}
+
+bool port_find_running(const struct port *port, uint64_t *ret_i)
+{
+	uint64_t word;
+
+	for (uint64_t i = port->head; i != port->tail; i++)
+		if (is_running_at(port, i, &word)) {
+			*ret_i = i;
+			return true;
+		}
+	return false;
+}
+
+bool port_progress(const struct port *port, uint64_t i,
+		   struct progress_note *ret)
+{
+	uint64_t word;
+
+	return is_running_at(port, i, &word) &&
+	       progress_read(&port->channel.memory->signs.progress, ret) &&
+	       ret->progress.n_reports > 0 && ret->position == i &&
+	       ret->word == slot_word(SLOT_FREE, slot_word_tag(word),
+				      slot_word_item(word));
+}
+
 /* ---- after a death ---------------------------------------------------------- */
 
 enum slot_state port_autopsy(const struct port *port, uint64_t i,

@@ -170,6 +170,14 @@ void port_drop_cancelled(struct port *port);
  * when it is too late. */
 int port_cancel(struct port *port, uint64_t i);
 
+/* The slot that is running, if one is. */
+bool port_find_running(const struct port *port, uint64_t *ret_i);
+
+/* What the item that runs in slot i has said of itself. false: nothing runs there,
+ * or it has not said anything. */
+bool port_progress(const struct port *port, uint64_t i,
+		   struct progress_note *ret);
+
 /* The worker is dead: how far slot i was, see enum slot_state; the item that was
  * running in *ret_item. SLOT_STATE_COUNT: the word makes no sense. */
 enum slot_state port_autopsy(const struct port *port, uint64_t i,

@@ -66,7 +66,8 @@ void reeve_pool_stats(struct reeve_pool *pool,
 static void look(struct port *p, const struct seat *seat,
 		 struct reeve_worker_stats *ret)
 {
-	uint64_t running = 0, now = clock_monotonic_usec();
+	uint64_t running = 0, now = clock_monotonic_usec(), i;
+	struct progress_note note;
 
 	*ret = (struct reeve_worker_stats){
 		.pid = atomic_load(&seat->pid),
@@ -82,6 +83,8 @@ static void look(struct port *p, const struct seat *seat,
 		p->looked_usec = now;
 	}
 	ret->busy_since_usec = ret->is_busy ? p->looked_usec : 0;
+	if (port_find_running(p, &i) && port_progress(p, i, &note))
+		ret->progress = note.progress;
 }
 
 size_t reeve_pool_report(struct reeve_pool *pool,

@@ -35,8 +35,9 @@ struct task {
 	bool is_unused; /* and if there is none, nobody wants the output */
 	bool is_over;	/* more output than fits was tried */
 	bool has_message;
-	uint32_t offset; /* of the output in the arena */
-	uint64_t mark;	 /* of the arena, before it */
+	uint64_t reported_word, n_reports; /* of reeve_task_progress() */
+	uint32_t offset;		   /* of the output in the arena */
+	uint64_t mark;			   /* of the arena, before it */
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
 };
 
@@ -182,6 +183,31 @@ bool reeve_task_is_overdue(const struct reeve_reply *reply)
 	unsigned state = slot_word_state(atomic_load(&t->slot->word));
 
 	return state == SLOT_WARNED || state == SLOT_CANCELLING;
+}
+
+int reeve_task_progress(const struct reeve_reply *reply, uint64_t done,
+			uint64_t total, const char *text)
+{
+	struct task *t = reply->internal;
+	struct worker *w = t->worker;
+	uint64_t word = atomic_load(&t->slot->word);
+	struct progress_note note = {
+		.position = w->position,
+		.word = slot_word(SLOT_FREE, slot_word_tag(word),
+				  slot_word_item(word)),
+		.progress = { .done = done, .total = total },
+	};
+
+	if (note.word != t->reported_word) /* another item of a chunk */
+		t->n_reports = 0;
+	t->reported_word = note.word;
+	note.progress.n_reports = ++t->n_reports;
+	if (text)
+		memcpy(note.progress.text, text,
+		       strnlen(text, REEVE_PROGRESS_MAX - 1));
+	progress_write(&w->signs->progress, &note);
+	return slot_word_state(word) == SLOT_WARNED ||
+	       slot_word_state(word) == SLOT_CANCELLING;
 }
 
 /* ---- running ------------------------------------------------------------------ */

@@ -382,6 +382,13 @@ REEVE_PUBLIC int reeve_result_successful(struct reeve_result *result);
 REEVE_PUBLIC void reeve_result_outcome(struct reeve_result *result,
 				       struct reeve_outcome *ret_outcome);
 
+/* What the task has last said with reeve_task_progress(), while it runs; never what
+ * another one has said. Does not wait. Returns 1 with *ret_progress; 0: it has not
+ * begun, or not said anything, or is over; -EBUSY, -EDEADLK, -ECHILD. Not for
+ * map_async, which is many: 0 (but see reeve_pool_workers()). */
+REEVE_PUBLIC int reeve_result_progress(struct reeve_result *result,
+				       struct reeve_progress *ret_progress);
+
 /* Cancels exactly this task: a queued one is withdrawn, a running one's process
  * is killed and replaced. Returns 0: its outcome is or will be CANCELLED;
  * -EALREADY: it has another one already. */
@@ -396,7 +403,8 @@ struct reeve_worker_stats {
 	uint64_t n_queued;     /* handed over, not begun */
 	bool is_ready;
 	bool is_busy;
-	uint64_t busy_since_usec; /* seen busy with the same task since */
+	uint64_t busy_since_usec;	/* seen busy with the same task since */
+	struct reeve_progress progress; /* of the item that it runs */
 };
 
 struct reeve_pool_stats {

@@ -7,7 +7,8 @@
  *   a struct reeve_death, also when it was not running anything.
  * Operation
  *   The function writes its output with reeve_reply_set() or into the room that
- *   reeve_reply_reserve() makes, and returns 0; or reeve_reply_error(). Pools,
+ *   reeve_reply_reserve() makes, and returns 0; or reeve_reply_error(). Meanwhile
+ *   it may ask whether its time is over, and say how far it is. Pools,
  *   which run tasks, are in <reeve/pool.h>.
  * Safety
  *   The functions that take a struct reeve_reply are for the task that was given
@@ -26,7 +27,8 @@ REEVE_DECLARATIONS_BEGIN
 
 #define REEVE_PAYLOAD_MAX     ((size_t)64 << 20) /* bytes, in and out each */
 #define REEVE_MESSAGE_MAX     240 /* bytes of an error's text, with its NUL */
-#define REEVE_DEATHS_MAX      64  /* that a pool remembers */
+#define REEVE_PROGRESS_MAX    64 /* bytes of the text of a progress, likewise */
+#define REEVE_DEATHS_MAX      64 /* that a pool remembers */
 #define REEVE_POST_MORTEM_MAX 512 /* bytes, with the NUL */
 
 /* ---- in the worker ------------------------------------------------------- */
@@ -80,6 +82,24 @@ REEVE_PUBLIC int reeve_reply_error(struct reeve_reply *reply, int code,
  * the hard one to clean up and to return, DONE or FAILED as it likes. Costs no
  * more than a read of memory. For any thread of the task, until it returns. */
 REEVE_PUBLIC bool reeve_task_is_overdue(const struct reeve_reply *reply);
+
+/* How far a task is, as it says itself: numbers and bytes that may be anything. The
+ * text is ended by a NUL; whether it may be shown as it is (control characters,
+ * invalid UTF-8) is for the reader to decide. */
+struct reeve_progress {
+	uint64_t done, total; /* of whatever it counts */
+	uint64_t n_reports;   /* how often it has said so; 0: never */
+	char text[REEVE_PROGRESS_MAX];
+};
+
+/* In a task: says how far it is, and with what (text, cut at REEVE_PROGRESS_MAX;
+ * may be NULL). The last word counts, and costs some ten nanoseconds: it is
+ * written to memory, where reeve_result_progress() and reeve_pool_workers() find
+ * it. Each item of a map begins anew. Returns 0, or 1 when the soft deadline is
+ * over (as reeve_task_is_overdue()). */
+REEVE_PUBLIC int reeve_task_progress(const struct reeve_reply *reply,
+				     uint64_t done, uint64_t total,
+				     const char *text);
 
 /* ---- outcomes -------------------------------------------------------------- */
 
