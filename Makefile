@@ -18,6 +18,7 @@ prefix := /usr
 bindir := $(prefix)/bin
 sbindir := $(prefix)/sbin
 libdir := $(prefix)/lib
+libexecdir := $(prefix)/libexec/reeve
 includedir := $(prefix)/include
 pkgconfigdir := $(libdir)/pkgconfig
 sysconfdir := /etc
@@ -62,6 +63,9 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_SRC := $(wildcard workers/process/*.c workers/pool/*.c workers/shared/*.c workers/base/pure/*.c workers/base/sys/*.c)
 LIB_HEADERS := $(wildcard workers/include/reeve/*.h)
 EXAMPLE_SRC := $(wildcard workers/examples/*.c)
+# Programs that the library executes.
+HELPER_SRC := $(wildcard workers/programs/*.c)
+HELPERS := $(patsubst workers/programs/%.c,$(BUILD)/%,$(HELPER_SRC))
 # The examples that draw, and nothing else here, need cairo.
 CAIRO_SRC := $(wildcard workers/examples/pictures*.c)
 ifeq ($(shell pkg-config --exists cairo && echo yes),)
@@ -72,11 +76,13 @@ CORE_SRC := $(wildcard supervisor/core/*.c)
 DAEMON_SRC := $(wildcard supervisor/daemon/*.c)
 CLI_SRC := $(wildcard supervisor/cli/*.c)
 MAN_SRC := $(wildcard packaging/man/*.c)
-SRC := $(LIB_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
+SRC := $(LIB_SRC) $(HELPER_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
 TEST_SRC := $(wildcard tests/*/*.c tests/*/programs/*.c)
 
 program = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)))
 UNIT := $(call program,unit/test_*.c)
+# What the tests of handlers load.
+HANDLERS := $(patsubst tests/handlers/%.c,$(BUILD)/tests/handlers/%.so,$(wildcard tests/handlers/*.c))
 INTEGRATION := $(call program,integration/test_*.c)
 REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/replay/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -98,7 +104,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) $(PLACES) -MMD -MP -c -o $@ $<
 
 # What goes into libreeve.so; all but the marked functions is hidden there.
 $(BUILD)/obj/workers/%.o: PIC = -fPIC -fvisibility=hidden
@@ -117,7 +123,13 @@ $(BUILD)/%.a:
 # libreeve as others get it. The archive holds one object, linked from all, in
 # which what is hidden has become local: a program may have a buf_puts() of its
 # own. Our programs and tests link libworkers.a, where all names are to be seen.
-lib: $(BUILD)/libreeve.so $(BUILD)/libreeve.a $(BUILD)/libreeve.pc
+lib: $(BUILD)/libreeve.so $(BUILD)/libreeve.a $(BUILD)/libreeve.pc $(HELPERS)
+# The whole library, and exported: what they load shall use it.
+$(HELPERS): $(BUILD)/%: $(BUILD)/obj/workers/programs/%.o $(BUILD)/libworkers.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) \
+		-Wl,--whole-archive $(BUILD)/libworkers.a -Wl,--no-whole-archive
+$(BUILD)/obj/workers/base/sys/program.o: PLACES = -DREEVE_LIBEXECDIR=\"$(libexecdir)\"
 $(BUILD)/libreeve.so.$(VERSION): $(call obj,$(LIB_SRC)) workers/libreeve.map
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) $(SHARED_LDFLAGS) -o $@ $(filter %.o,$^)
@@ -159,6 +171,11 @@ $(BUILD)/tests/programs/%: $(BUILD)/obj/tests/integration/programs/%.o $(BUILD)/
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK)
+$(BUILD)/tests/unit/test_pool_handlers: | $(HANDLERS) $(BUILD)/reeve-worker
+$(BUILD)/tests/handlers/%.so: tests/handlers/%.c $(LIB_HEADERS) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared $(LDFLAGS) $(SAN) -o $@ $<
 # A fuzz target by itself is a libFuzzer program; with replay.c, which has
 # a main, it runs its corpus once.
 $(BUILD)/tests/fuzz/%: FUZZER = -fsanitize=fuzzer
@@ -363,7 +380,9 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 	install -d $(D)$(bindir) $(D)$(sbindir) $(D)$(unitdir) $(D)$(docdir) \
 		$(addprefix $(D)$(mandir)/man,1 3 5 7 8) \
 		$(D)$(completiondir) $(D)$(sysconfdir)/reeve/conf.d \
-		$(D)$(includedir)/reeve $(D)$(libdir) $(D)$(pkgconfigdir)
+		$(D)$(includedir)/reeve $(D)$(libdir) $(D)$(pkgconfigdir) \
+		$(D)$(libexecdir)
+	install -m 755 $(HELPERS) $(D)$(libexecdir)/
 	install -m 644 $(LIB_HEADERS) $(D)$(includedir)/reeve/
 	install -m 755 $(BUILD)/libreeve.so.$(VERSION) $(D)$(libdir)/
 	ln -sf libreeve.so.$(VERSION) $(D)$(libdir)/$(SONAME)
@@ -394,7 +413,7 @@ uninstall: ## remove what install put there, but for the configuration
 		$(D)$(pkgconfigdir)/libreeve.pc \
 		$(D)$(mandir)/man3/libreeve.3 $(D)$(mandir)/man3/reeve_*.3 \
 		$(D)$(mandir)/man7/reeve_multiprocessing.7
-	rm -rf $(D)$(docdir) $(D)$(includedir)/reeve
+	rm -rf $(D)$(docdir) $(D)$(includedir)/reeve $(D)$(libexecdir)
 
 dist: ## a source archive of the last commit
 	@mkdir -p dist

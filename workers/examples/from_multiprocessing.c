@@ -22,7 +22,7 @@ static void must(int r, const char *what)
 	if (r >= 0)
 		return;
 	fprintf(stderr, "%s: %s\n", what, strerror(-r));
-	exit(1);
+	abort();
 }
 
 /* == A process ==
@@ -61,7 +61,7 @@ static void a_process(void)
 }
 
 /* == Ending a process ==
- *     p = Process(target=time.sleep, args=(1000,))
+ *     p = Process(target=signal.pause)
  *     p.start()
  *     print(p.is_alive())
  *     p.terminate()
@@ -70,15 +70,17 @@ static void a_process(void)
  *
  * With .life = REEVE_LIFE_TREE all that the process has started ends with it.
  */
-static int sleep_long(void *arg)
+static int sleep_on(void *arg)
 {
 	(void)arg;
-	return (int)sleep(1000);
+	for (;;)
+		pause();
+	return 0;
 }
 
 static void ending_a_process(void)
 {
-	struct reeve_process_spec spec = { .function = sleep_long };
+	struct reeve_process_spec spec = { .function = sleep_on };
 	reeve_process *p;
 	int code;
 

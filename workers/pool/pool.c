@@ -75,6 +75,8 @@ int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
 {
 	if (!fn)
 		return -EINVAL;
+	if (pool->handlers.n > 0)
+		return handlers_index(&pool->handlers, fn, ret_function);
 	*ret_function = (uint64_t)(uintptr_t)fn;
 	return pool->setup.table ? setup_find_task(fn, ret_function) : 0;
 }
@@ -159,7 +161,8 @@ static int check_spec(const struct reeve_pool_spec *s)
 	    !has_good_deadlines(s) ||
 	    (s->service != REEVE_SERVICE_CALLER &&
 	     s->service != REEVE_SERVICE_THREAD) ||
-	    (unsigned)s->context > REEVE_CONTEXT_SPAWN)
+	    (unsigned)s->context > REEVE_CONTEXT_SPAWN ||
+	    (s->handler_initializer && !s->handlers))
 		return -EINVAL;
 	return 0;
 }
@@ -228,6 +231,8 @@ static void free_memory(struct reeve_pool *pool)
 		(void)munmap(pool->fork_mark, MARK_SIZE);
 	shares_free(pool->setup.shares);
 	free(pool->init_argument);
+	free((char *)(uintptr_t)pool->handlers.text);
+	free(pool->program);
 	free(pool->name);
 	free(pool);
 }
@@ -268,8 +273,7 @@ static int build(struct reeve_pool *pool)
 				       : (uint32_t)pool->spec.spin_usec);
 	r = make_fork_mark(pool);
 	if (r == 0)
-		r = setup_choose_context(&pool->spec, &pool->setup,
-					 &pool->spec.context);
+		r = setup_choose_context(pool);
 	if (r == 0)
 		r = seats_new(pool);
 	if (r == 0)
@@ -322,8 +326,13 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 		destroy(pool);
 		return r;
 	}
-	*ret_pool = pool;
-	return 0;
+	if (pool->handlers.n > 0)
+		r = handlers_await(pool);
+	if (r < 0)
+		(void)reeve_pool_free(pool);
+	else
+		*ret_pool = pool;
+	return r;
 }
 
 /* ---- ending it ------------------------------------------------------------------- */

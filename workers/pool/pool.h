@@ -19,6 +19,7 @@
 #include "workers/base/sys/spin.h"
 #include "workers/pool/deaths.h"
 #include "workers/pool/engine.h"
+#include "workers/pool/handlers.h"
 #include "workers/pool/keeper.h"
 #include "workers/pool/worker.h"
 
@@ -54,6 +55,8 @@ struct reeve_pool {
 	/* what it was made from */
 	char *name;
 	void *init_argument;
+	struct handlers handlers; /* n: 0: none */
+	char *program;		  /* reeve-worker, for them */
 	struct worker_setup setup;
 	struct reeve_pool_spec spec;
 

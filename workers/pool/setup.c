@@ -23,6 +23,7 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/parse.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/program.h"
 #include "workers/pool/shares.h"
 
 #define KEEPER_VARIABLE "REEVE_POOL_KEEPER"
@@ -88,26 +89,46 @@ static enum reeve_context default_context(enum reeve_service service)
 					     : REEVE_CONTEXT_FORK;
 }
 
-int setup_choose_context(const struct reeve_pool_spec *spec,
-			 struct worker_setup *setup,
-			 enum reeve_context *ret_context)
+/* Handlers are loaded by another program. */
+static int choose_handlers(struct reeve_pool *pool)
 {
-	enum reeve_context context = spec->context;
+	struct reeve_pool_spec *s = &pool->spec;
+	char path[PATH_MAX];
+	int r;
+
+	if (s->initializer || (s->context != REEVE_CONTEXT_DEFAULT &&
+			       s->context != REEVE_CONTEXT_FORKSERVER))
+		return -EINVAL;
+	r = handlers_pack(s, &pool->handlers);
+	if (r == 0)
+		r = program_find(s->worker_program, "reeve-worker", path);
+	if (r < 0)
+		return r;
+	s->context = REEVE_CONTEXT_FORKSERVER;
+	pool->program = strdup(path);
+	return pool->program ? 0 : -ENOMEM;
+}
+
+int setup_choose_context(struct reeve_pool *pool)
+{
+	enum reeve_context context = pool->spec.context;
 	unsigned index;
 
+	if (pool->spec.handlers)
+		return choose_handlers(pool);
 	if (context == REEVE_CONTEXT_DEFAULT)
-		context = default_context(spec->service);
+		context = default_context(pool->spec.service);
 	if (context == REEVE_CONTEXT_FORK && has_threads())
 		return -ENOTSUP;
 	if (context != REEVE_CONTEXT_FORK) {
 		if (!is_set_up)
 			return -ENOTSUP;
-		if (find_init(setup->initializer, &index) < 0)
+		if (find_init(pool->setup.initializer, &index) < 0)
 			return -EINVAL;
-		setup->table = functions;
-		setup->n_table = n_functions;
+		pool->setup.table = functions;
+		pool->setup.n_table = n_functions;
 	}
-	*ret_context = context;
+	pool->spec.context = context;
 	return 0;
 }
 
@@ -126,7 +147,10 @@ struct handout {
 	int soft_signal;
 	uint64_t task_soft_timeout_usec;
 	uint64_t task_timeout_usec, start_timeout_usec, restart_interval_usec;
-	uint64_t argument_size; /* bytes, after these; then the name */
+	unsigned n_handlers, has_handler_init;
+	uint64_t handlers_size;
+	uint64_t argument_size; /* bytes, after these; then the name, then
+				 * the handlers */
 };
 
 struct handout_seat {
@@ -139,7 +163,10 @@ static int write_handout(const struct reeve_pool *pool,
 	const struct worker_setup *s = &pool->setup;
 	struct handout h = {
 		.size = sizeof(h),
-		.n_functions = n_functions,
+		.n_functions = pool->handlers.n > 0 ? 0 : n_functions,
+		.n_handlers = (unsigned)pool->handlers.n,
+		.has_handler_init = pool->handlers.has_init,
+		.handlers_size = pool->handlers.size,
 		.context = pool->spec.context,
 		.n_seats = pool->n_seats,
 		.n_shares = s->shares ? s->shares->n : 0,
@@ -181,6 +208,8 @@ static int write_handout(const struct reeve_pool *pool,
 		r = fd_write_all(fd, s->argument, s->argument_size);
 	if (r == 0)
 		r = fd_write_all(fd, pool->name, strlen(pool->name) + 1);
+	if (r == 0 && pool->handlers.n > 0)
+		r = fd_write_all(fd, pool->handlers.text, pool->handlers.size);
 	if (r == 0 &&
 	    fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
@@ -195,6 +224,7 @@ struct received {
 	const struct share *shares;
 	const void *argument;
 	const char *name;
+	struct handlers handlers;
 };
 
 static int read_handout(int fd, struct received *ret)
@@ -216,7 +246,7 @@ static int read_handout(int fd, struct received *ret)
 	need = sizeof(struct handout) +
 	       ret->head->n_seats * sizeof(struct handout_seat) +
 	       ret->head->n_shares * sizeof(struct share) +
-	       ret->head->argument_size;
+	       ret->head->argument_size + ret->head->handlers_size;
 	if (ret->head->size != sizeof(struct handout) ||
 	    ret->head->n_functions != n_functions ||
 	    ret->head->n_seats > BOARD_SEATS_MAX || need >= size ||
@@ -225,7 +255,13 @@ static int read_handout(int fd, struct received *ret)
 	ret->shares = (const struct share *)(const void *)(ret->seats +
 							   ret->head->n_seats);
 	ret->argument = ret->shares + ret->head->n_shares;
-	ret->name = p + need;
+	ret->name = p + need - ret->head->handlers_size;
+	ret->handlers = (struct handlers){
+		.text = p + size - ret->head->handlers_size,
+		.size = ret->head->handlers_size,
+		.n = ret->head->n_handlers,
+		.has_init = ret->head->has_handler_init,
+	};
 	return 0;
 }
 
@@ -312,8 +348,8 @@ static pid_t execute_keeper(const struct reeve_pool *pool,
 		return -ENOMEM;
 	r = keep_fds(&actions, pool, c, fd);
 	if (r == 0)
-		r = -posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv,
-				 env);
+		r = -posix_spawn(&pid, pool->program ?: "/proc/self/exe",
+				 &actions, NULL, argv, env);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return r < 0 ? r : pid;
 }
@@ -418,6 +454,7 @@ static int map_all(const struct received *rc, struct keeper_config *c)
 static _Noreturn void serve_as_keeper(int handout_fd)
 {
 	static struct worker_setup setup;
+	static struct handlers_setup handlers;
 	static struct executor executor;
 	struct keeper_config c = { .worker_main = worker_main, .arg = &setup };
 	struct received rc = { 0 };
@@ -453,6 +490,11 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	(void)fd_set_cloexec(handout_fd, true);
 	if (map_all(&rc, &c) < 0)
 		_exit(WORKER_EXIT_BROKEN);
+	if (h->n_handlers > 0) {
+		handlers = (struct handlers_setup){ rc.handlers, setup };
+		c.worker_main = handlers_main;
+		c.arg = &handlers;
+	}
 	if (h->context == REEVE_CONTEXT_SPAWN) {
 		c.worker_main = execute_worker;
 		c.arg = &executor;

@@ -43,6 +43,7 @@
 REEVE_DECLARATIONS_BEGIN
 
 #define REEVE_PROCESSES_MAX 512
+#define REEVE_HANDLERS_MAX  256 /* of one pool, its initializer included */
 
 struct reeve_pool;
 struct reeve_result;
@@ -93,6 +94,24 @@ struct reeve_pool_spec {
 
 	enum reeve_context context;
 	enum reeve_service service;
+
+	/* Functions in shared objects, each "file.so:symbol", ended by NULL
+	 * (copied): a reeve_task_fn each, to be named in calls by what
+	 * reeve_pool_handler() returns. The file is dlopen(3)'s: a path, or a
+	 * name to be searched for. Workers are then forked by reeve-worker, a
+	 * small host program that is executed anew (context: DEFAULT or
+	 * FORKSERVER), and each loads the objects for itself, so that one whose
+	 * constructor crashes takes only its worker along. */
+	const char *const *handlers;
+	/* Likewise a reeve_init_fn, in place of .initializer. */
+	const char *handler_initializer;
+	/* reeve-worker; default: as installed, or the one in the directory
+	 * $REEVE_LIBEXECDIR. */
+	const char *worker_program;
+	/* With handlers: when the pool cannot be made, a sentence is put here,
+	 * like "worker 0: handler a.so:f: undefined symbol: f". */
+	char *error;
+	size_t error_size_bytes;
 
 	/* Deadlines of each item, from its start; 0: none. It has all that time,
 	 * and sometimes an eighth more (1 ms at least); while it waits for room
@@ -180,8 +199,9 @@ struct reeve_function {
  * freeze_support() and __main__ guard. */
 REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
 
-/* Makes a pool and starts its workers; does not wait for them. spec may be NULL.
- * Errors: -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
+/* Makes a pool and starts its workers; does not wait for them, but with handlers,
+ * for the first one. spec may be NULL. Errors: -ELIBBAD (handlers that cannot be
+ * loaded, or whose initializer fails: see .error), -ENOENT (no reeve-worker), -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
  * processes_max below processes, an initializer that is not in the table, a soft
  * deadline not before the hard one, a signal without one or that cannot be caught,
  * objects to be shared that are none, nameless, too many, or twice the same),
@@ -196,6 +216,12 @@ REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,
  * -EINVAL (below -1, or more than processes_max), -ESHUTDOWN (everything is done,
  * or no worker can be started). */
 REEVE_PUBLIC int reeve_pool_resize(struct reeve_pool *pool, int processes);
+
+/* The function of a handler, which is among those of the spec, for the calls that
+ * take a reeve_task_fn of this pool: not to be called. Returns 0, -ENOENT, -EINVAL. */
+REEVE_PUBLIC int reeve_pool_handler(struct reeve_pool *pool,
+				    const char *handler,
+				    reeve_task_fn **ret_task);
 
 /* No new tasks; what was accepted is done; then the workers leave. Returns 0,
  * also when it is closed already. */
