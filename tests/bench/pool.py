@@ -85,6 +85,8 @@ LINES = (
          r=9, c=31250),
     Line('imap_unordered: tasks/s', 'imap', {RATE: Goal(least=5e6)}, 1000000,
          peers=40000, has_bare=False, r=3),
+    Line('  chunks of 64', 'imap', {RATE: Goal()}, 1000000, peers=400000,
+         has_bare=False, r=3, c=64),
     Line('apply_async + get: tasks/s', 'async', {RATE: Goal(least=1.5e6)},
          200000, peers=40000, has_bare=False, r=3),
     Line('4 KiB there and back: tasks/s', 'map', {RATE: Goal(least=1e6)}, 2048,

@@ -32,8 +32,8 @@ class Pool:
     def map(self, inputs, chunk):
         return self.pool.map(echo, inputs, chunk or None)
 
-    def imap(self, inputs):
-        return self.pool.imap_unordered(echo, inputs)
+    def imap(self, inputs, chunk):
+        return self.pool.imap_unordered(echo, inputs, chunk)
 
     def apply(self, x):
         return self.pool.apply(echo, (x,))
@@ -57,7 +57,9 @@ class Executor:
     def map(self, inputs, chunk):
         return list(self.pool.map(echo, inputs, chunksize=chunk or 1000))
 
-    def imap(self, inputs):
+    def imap(self, inputs, chunk):
+        if chunk > 1:  # it has no other way than in order
+            return self.pool.map(echo, inputs, chunksize=chunk)
         return map(lambda f: f.result(), concurrent.futures.as_completed(
             [self.pool.submit(echo, x) for x in inputs]))
 
@@ -83,7 +85,7 @@ def rate(pool, kind, inputs, chunk):
     if kind == 'map':
         n = len(pool.map(inputs, chunk))
     elif kind == 'imap':
-        n = sum(1 for _ in pool.imap(inputs))
+        n = sum(1 for _ in pool.imap(inputs, chunk or 1))
     else:
         n = len([get() for get in [pool.submit(x) for x in inputs]])
     print('rate', n / (time.monotonic() - begin))

@@ -1,10 +1,12 @@
 /* Fuzzes a queue whose memory another process overwrites between calls, and opens
  * it anew: whatever stands there, calls return, and stay within bounds. The two
- * locks are not overwritten: see Safety in <reeve/queue.h>.
+ * latches are not made to look as if somebody held them, which takes time: that
+ * is test_latch's.
  *
  * The input is a script: one byte says what happens, others with what.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +91,7 @@ static void scribble(struct script *s, void *memory, size_t room)
 		bytes[at++] = take(s);
 }
 
-static void scribble_behind_locks(reeve_queue *q, struct script *s)
+static void scribble_behind_latches(reeve_queue *q, struct script *s)
 {
 	struct queue_memory *m = q->memory;
 
@@ -131,7 +133,7 @@ static void act(reeve_queue *q, struct script *s)
 		scribble(s, q->ring, BYTES);
 		break;
 	case 5:
-		scribble_behind_locks(q, s);
+		scribble_behind_latches(q, s);
 		break;
 	case 6:
 		open_again(q, s);
@@ -141,6 +143,8 @@ static void act(reeve_queue *q, struct script *s)
 		(void)reeve_queue_is_full(q);
 		(void)reeve_queue_task_done(q);
 		tally_repair(&q->memory->tally, take_word(s));
+		atomic_store(&q->memory->get_lock.word,
+			     FUTEX_OWNER_DIED | take(s));
 		break;
 	}
 }

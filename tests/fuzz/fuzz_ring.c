@@ -80,9 +80,10 @@ static bool next(struct job *job, uint32_t max_items, struct piece *ret)
 	return true;
 }
 
-static const void *input(struct job *job _unused_,
-			 const struct piece *piece _unused_)
+static const void *input(struct job *job _unused_, const struct piece *piece,
+			 size_t *ret_size)
 {
+	*ret_size = (size_t)piece->n_items * piece->item_size;
 	return fuzz.input;
 }
 
@@ -102,8 +103,16 @@ static uint32_t done(struct job *job, const struct piece *piece, uint32_t n,
 		     const struct job_place *place)
 {
 	reeve_assert(n > 0 && n <= piece->n_items && place->seat < PORTS);
-	reeve_assert(piece->is_single == !output->items);
-	if (output->items) {
+	reeve_assert(piece->is_single || piece->out_stride == SLOT_LOOSE ||
+		     output->items);
+	if (piece->out_stride == SLOT_LOOSE) {
+		for (uint32_t i = 0; i < n; i++) {
+			struct port_output one;
+
+			reeve_assert(port_output_of(output, i, &one));
+			read_all(one.data, one.size);
+		}
+	} else if (output->items) {
 		read_all((const unsigned char *)output->items,
 			 piece->n_items * sizeof(*output->items));
 		read_all(output->data,
@@ -168,6 +177,8 @@ static void submit(struct script *s)
 		.item_size = (shape >> 4 & 7) * 8,
 		.stride = shape & 0x80 ? shape & 0x1f : 0,
 	};
+	if (t->stride == 0x1f)
+		t->stride = SLOT_LOOSE;
 	engine_submit(&fuzz.engine, &t->job);
 }
 
@@ -193,9 +204,15 @@ static void set_word(struct script *s, unsigned port)
 					    slot_word_tag(slot->word), item));
 }
 
+/* Of a slot, or one of a loose chunk at the arena's beginning. */
 static void set_output(struct script *s, unsigned port)
 {
-	struct slot *slot = channel_slot(&channels[port], take(s));
+	uint8_t which = take(s);
+	struct slot_result *result =
+		which & 0x80
+			? (struct slot_result *)(void *)channels[port].out +
+				  which % CHUNK
+			: &channel_slot(&channels[port], which)->result;
 	static const uint32_t values[] = {
 		0,
 		CHANNEL_INLINE_SIZE,
@@ -207,13 +224,13 @@ static void set_output(struct script *s, unsigned port)
 		UINT32_MAX - 63,
 	};
 
-	slot->out_size = values[take(s) % ARRAY_SIZE(values)];
-	slot->out_offset = values[take(s) % ARRAY_SIZE(values)];
+	result->size = values[take(s) % ARRAY_SIZE(values)];
+	result->offset = values[take(s) % ARRAY_SIZE(values)];
 }
 
 static void die(unsigned port)
 {
-	const struct reeve_outcome crashed = { .kind = REEVE_CRASHED };
+	struct engine_end crashed = { .outcome.kind = REEVE_CRASHED };
 
 	engine_port_ended(&fuzz.engine, port, &crashed);
 	engine_port_live(&fuzz.engine, port, ++fuzz.n_ended[port] + 1, 1);
@@ -287,6 +304,7 @@ static void begin(void)
 		reeve_assert(port_init(&fuzz.ports[i], &channels[i], 0) == 0);
 		memset(channels[i].memory->slots, 0,
 		       SLOTS * sizeof(struct slot));
+		memset(channels[i].out, 0, CHUNK * sizeof(struct slot_result));
 	}
 	fuzz.n_tasks = 0;
 	memset(fuzz.n_ended, 0, sizeof(fuzz.n_ended));

@@ -17,7 +17,7 @@ struct rig_job {
 	struct job job;
 	uint64_t n, next;
 	uint32_t chunk, item_size;
-	bool is_chunked;
+	bool is_chunked, is_loose;
 	unsigned n_outcomes[RIG_ITEMS];
 	enum reeve_outcome_kind kinds[RIG_ITEMS];
 	unsigned n_over;
@@ -28,7 +28,7 @@ struct rig {
 	struct port ports[RIG_PORTS];
 	int fds[RIG_PORTS];
 	unsigned n_wakes[RIG_PORTS], n_kills[RIG_PORTS];
-	unsigned char input[256];
+	struct engine_end end; /* the last one */
 };
 
 /* ---- jobs --------------------------------------------------------------- */
@@ -63,6 +63,7 @@ static inline bool rig_next(struct job *job, uint32_t max_items,
 		.n_items = n,
 		.item_size = j->item_size,
 		.is_single = !j->is_chunked,
+		.out_stride = j->is_loose ? SLOT_LOOSE : 0,
 		.is_last = j->next + n == j->n,
 	};
 	j->next += n;
@@ -70,10 +71,11 @@ static inline bool rig_next(struct job *job, uint32_t max_items,
 }
 
 static inline const void *rig_input(struct job *job _unused_,
-				    const struct piece *piece _unused_)
+				    const struct piece *piece, size_t *ret_size)
 {
 	static const unsigned char zero[ARENA_SOFT_SIZE];
 
+	*ret_size = (size_t)piece->n_items * piece->item_size;
 	return zero;
 }
 
@@ -186,10 +188,10 @@ static inline void rig_done_with(struct rig *r)
 
 static inline void rig_die(struct rig *r, unsigned port)
 {
-	const struct reeve_outcome crashed = { .kind = REEVE_CRASHED,
-					       .error = -32 };
-
-	engine_port_ended(&r->engine, port, &crashed);
+	r->end = (struct engine_end){
+		.outcome = { .kind = REEVE_CRASHED, .error = -32 },
+	};
+	engine_port_ended(&r->engine, port, &r->end);
 }
 
 /* ---- the worker's hand -------------------------------------------------- */
@@ -215,7 +217,36 @@ static inline void rig_run(struct port *p, uint64_t i)
 	struct slot *slot = channel_slot(&p->channel, i);
 
 	ck_assert_uint_eq(slot_word_state(rig_word(p, i)), SLOT_QUEUED);
-	slot->status = 0;
-	slot->out_size = slot->out_offset = slot->flags = 0;
+	slot->result = (struct slot_result){ 0 };
 	rig_set(p, i, SLOT_DONE, MAX(slot->n_items, 1u));
+}
+
+static inline void rig_expect_loads(const struct rig *r, unsigned a, unsigned b)
+{
+	ck_assert_uint_eq(port_load(&r->ports[0]), a);
+	ck_assert_uint_eq(port_load(&r->ports[1]), b);
+}
+
+/* "done 3 crashed": how many items of j came to which end. */
+static inline void rig_expect(const struct rig_job *j,
+			      enum reeve_outcome_kind kind, unsigned n)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < j->n; i++)
+		found += j->n_outcomes[i] && j->kinds[i] == kind;
+	ck_assert_msg(found == n, "%u %s, not %u", found,
+		      reeve_outcome_name(kind), n);
+}
+
+static inline void rig_run_all(struct rig *r, unsigned port)
+{
+	struct port *p = &r->ports[port];
+
+	for (uint64_t i = p->head; i != p->tail; i++)
+		if (slot_word_state(rig_word(p, i)) == SLOT_QUEUED)
+			rig_run(p, i);
+		else if (slot_word_state(rig_word(p, i)) == SLOT_WITHDRAWN)
+			rig_set(p, i, SLOT_SKIPPED, 0);
+	(void)engine_collect(&r->engine);
 }

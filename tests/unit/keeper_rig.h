@@ -167,7 +167,7 @@ static void rig_run(struct slot *slot, uint32_t tag, struct rig_shared *s)
 	uint32_t n = is_chunk ? slot->item_size : 1;
 	uint64_t began_usec = clock_monotonic_usec();
 
-	memcpy(slot->data, &began_usec, sizeof(began_usec));
+	memcpy(slot->result.data, &began_usec, sizeof(began_usec));
 	rig_do(slot, s);
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t running = slot_word(SLOT_RUNNING, tag, i);
@@ -176,9 +176,9 @@ static void rig_run(struct slot *slot, uint32_t tag, struct rig_shared *s)
 
 		if (is_chunk)
 			rig_spin(slot->out_stride);
-		if (!atomic_compare_exchange_strong(&slot->word, &running,
-						    next))
-			for (;;)
+		while (!atomic_compare_exchange_strong(&slot->word, &running,
+						       next))
+			if (running != slot_word(SLOT_WARNED, tag, i))
 				(void)pause();
 	}
 	atomic_fetch_add(&s->n_tasks, 1);
@@ -233,9 +233,15 @@ _unused_ static int rig_worker(const struct keeper_seat *seat, int lifeline_fd,
 		uint64_t word = atomic_load(&slot->word);
 		uint32_t tag = slot_word_tag(word);
 
-		if (m->orders.task_limit > 0 && n_run > 0 &&
-		    (n_run >= m->orders.task_limit ||
-		     (is_due && atomic_load(&m->orders.may_leave))))
+		if (!is_due && ((m->orders.task_limit > 0 &&
+				 n_run >= m->orders.task_due) ||
+				atomic_load(&m->orders.due) == DUE_NOW)) {
+			is_due = true;
+			(void)!write(lifeline_fd, "", 1);
+		}
+		if ((m->orders.task_limit > 0 &&
+		     n_run >= m->orders.task_limit) ||
+		    (is_due && atomic_load(&m->orders.may_leave)))
 			return rig_leave(m, position);
 		if (slot_word_state(word) != SLOT_QUEUED) {
 			if (atomic_load(&m->orders.closing))
@@ -250,10 +256,6 @@ _unused_ static int rig_worker(const struct keeper_seat *seat, int lifeline_fd,
 		rig_run(slot, tag, s);
 		position++;
 		n_run++;
-		if (n_run >= m->orders.task_due && !is_due) {
-			is_due = true;
-			(void)!write(lifeline_fd, "", 1);
-		}
 	}
 	return code;
 }

@@ -153,6 +153,28 @@ static inline int square_or_die(void *input, size_t size,
 	return square(input, size, reply);
 }
 
+static inline int tell_size(void *input _unused_, size_t size,
+			    struct reeve_reply *reply)
+{
+	uint64_t n = size;
+
+	return reeve_reply_set(reply, &n, sizeof(n));
+}
+
+/* An output of so many bytes; its last ones are the input. */
+static inline int inflate(void *input, size_t size, struct reeve_reply *reply)
+{
+	unsigned char *p;
+	uint64_t n;
+
+	memcpy(&n, input, sizeof(n));
+	p = reeve_reply_reserve(reply, n);
+	if (!p)
+		return -errno;
+	memcpy(p + n - size, input, size);
+	return 0;
+}
+
 static int initialized;
 
 static inline int initialize(void *argument, size_t size)
@@ -198,6 +220,8 @@ static const struct reeve_function pool_functions[] = {
 	{ "sleep_usec", sleep_usec, NULL },
 	{ "end_somehow", end_somehow, NULL },
 	{ "square_or_die", square_or_die, NULL },
+	{ "inflate", inflate, NULL },
+	{ "tell_size", tell_size, NULL },
 	{ "tell_initialized", tell_initialized, NULL },
 	{ "initialize", NULL, initialize },
 	{ "init_fails", NULL, init_fails },

@@ -63,8 +63,12 @@ enum sim_step {
 struct sim_worker {
 	enum sim_step step;
 	bool is_hostile, is_hanging;
+	bool is_warned; /* it has found that its soft time is over */
 	uint64_t position, first, first_mark, word, n_released;
 	uint32_t item, n_items, n_run, limit, lasts, offset, input;
+	bool is_loose; /* its chunk; which took this of the arena: */
+	uint32_t results;
+	uint64_t chunk_mark;
 	struct arena out;
 	uint64_t marks[SIM_SLOTS];
 	/* What it is running, by the words: told to nobody. */
@@ -72,7 +76,7 @@ struct sim_worker {
 	uint64_t running_index;
 };
 
-enum sim_cause { SIM_CRASH, SIM_KILL, SIM_TIMEOUT };
+enum sim_cause { SIM_CRASH, SIM_KILL, SIM_TIMEOUT, SIM_WENT };
 
 struct sim_seat {
 	struct sim_worker w;
@@ -95,10 +99,13 @@ struct sim {
 	struct sim_seat seats[SIM_PORTS];
 	struct sim_job jobs[SIM_JOBS];
 	unsigned n_ports, n_jobs, n_submitted;
+	unsigned n_wanted; /* workers */
 	struct rng dice;
-	uint64_t seed, step, now_usec, timeout_usec;
+	uint64_t seed, step, now_usec, timeout_usec, soft_timeout_usec;
+	uint64_t n_warned, n_warned_ends; /* which come to their end in time */
 	uint32_t task_limit;
 	bool is_hostile;  /* workers may be */
+	bool is_resized;  /* the number of workers changes */
 	bool is_faulty;	  /* workers die, hang, turn hostile */
 	bool is_changed;  /* the board, since the owner looked */
 	bool is_rung;	  /* the owner's bell */
@@ -194,8 +201,10 @@ static inline bool sim_next(struct job *job, uint32_t max_items,
 	return true;
 }
 
-static inline const void *sim_input(struct job *job, const struct piece *piece)
+static inline const void *sim_input(struct job *job, const struct piece *piece,
+				    size_t *ret_size)
 {
+	*ret_size = (size_t)piece->n_items * piece->item_size;
 	/* asked when it is handed over: nothing cancelled is */
 	SIM_HOLDS(sim_job_of(job)->sim, !job->is_cancelled);
 	return sim_job_of(job)->inputs + piece->index * piece->item_size;
@@ -228,8 +237,13 @@ static inline bool sim_take(struct sim_job *j, const struct piece *piece,
 	uint64_t index = piece->index + i;
 	struct chunk_item item = { output->status, output->size };
 	const unsigned char *data = output->data;
+	struct port_output one;
 
-	if (output->items) {
+	if (piece->out_stride == SLOT_LOOSE) {
+		SIM_HOLDS(j->sim, port_output_of(output, i, &one));
+		item = (struct chunk_item){ one.status, one.size };
+		data = one.data;
+	} else if (output->items) {
 		memcpy(&item, &output->items[i], sizeof(item));
 		data += (size_t)i * piece->out_stride;
 		item.size = MIN(item.size, piece->out_stride);
@@ -282,6 +296,10 @@ static inline void sim_ended(struct job *job, uint64_t index,
 		SIM_HOLDS(s, job->is_cancelled || s->is_giving_up);
 	else
 		sim_check_blame(j, index);
+	/* Who leaves has nothing in its hands. */
+	if (s->ending >= 0 && !s->seats[s->ending].is_tainted)
+		SIM_HOLDS(s, s->seats[s->ending].cause != SIM_WENT ||
+				     outcome->kind == REEVE_CANCELLED);
 	if (outcome->kind == REEVE_TIMEOUT)
 		SIM_HOLDS(s, s->seats[s->ending].cause == SIM_TIMEOUT);
 	sim_over(j, index, outcome->kind);
@@ -327,7 +345,9 @@ static inline void sim_new_job(struct sim *s, struct sim_job *j, uint32_t id)
 	j->chunk = j->kind == SIM_ARRAY ? sim_pick(s, 1, 7) : 1;
 	j->room = sim_pick(s, 1, 8);
 	j->item_size = sizes[rng_below(&s->dice, ARRAY_SIZE(sizes))];
-	j->stride = j->chunk > 1 ? sim_pick(s, 1, 3) * 4 : 0;
+	j->stride = j->chunk > 1 ? sim_pick(s, 1, 4) * 4 : 0;
+	if (j->stride == 16)
+		j->stride = SLOT_LOOSE;
 	for (uint64_t i = 0; i < j->n; i++) {
 		uint32_t name = sim_name(j, i);
 

@@ -1,4 +1,5 @@
-/* The workers of the simulated pool, and their keeper: see pool_sim.h.
+/* The workers of the simulated pool: see pool_sim.h. Their keeper is in
+ * pool_sim_keeper.h.
  *
  * A worker does in each step at most one thing that others can see, in the order
  * of workers/pool/worker.c, so that everybody else may come in between.
@@ -42,7 +43,8 @@ static inline bool sim_has_work(struct sim *s, unsigned i)
 {
 	unsigned state = slot_word_state(atomic_load(&sim_slot(s, i)->word));
 
-	return state == SLOT_QUEUED || state == SLOT_WITHDRAWN;
+	return state == SLOT_QUEUED || state == SLOT_WITHDRAWN ||
+	       atomic_load(&sim_memory(s, i)->orders.closing);
 }
 
 static inline void sim_lies_down(struct sim *s, unsigned i)
@@ -104,6 +106,15 @@ static inline bool sim_is_over_limit(struct sim *s, const struct sim_worker *w,
 	       (state == SLOT_QUEUED && w->n_run + slot->n_items > w->limit);
 }
 
+/* Too many, and nothing is there any more. */
+static inline bool sim_has_to_close(struct sim *s, unsigned i)
+{
+	unsigned state = slot_word_state(s->seats[i].w.word);
+
+	return state != SLOT_QUEUED && state != SLOT_WITHDRAWN &&
+	       atomic_load(&sim_memory(s, i)->orders.closing);
+}
+
 static inline void sim_leaves(struct sim *s, unsigned i)
 {
 	struct sim_worker *w = &s->seats[i].w;
@@ -121,7 +132,7 @@ static inline void sim_looks(struct sim *s, unsigned i)
 	struct sim_worker *w = &s->seats[i].w;
 
 	w->word = atomic_load(&sim_slot(s, i)->word);
-	if (sim_is_over_limit(s, w, sim_slot(s, i)))
+	if (sim_has_to_close(s, i) || sim_is_over_limit(s, w, sim_slot(s, i)))
 		sim_leaves(s, i);
 	else if (slot_word_state(w->word) == SLOT_QUEUED)
 		w->step = SIM_CLAIMS;
@@ -177,13 +188,15 @@ static inline void sim_claims(struct sim *s, unsigned i)
 	struct slot *slot = sim_slot(s, i);
 	uint64_t running = slot_word(SLOT_RUNNING, slot_word_tag(w->word), 0);
 	uint32_t size = slot->item_size * MAX(slot->n_items, 1u);
-	const void *input = slot->data;
+	const void *input = slot->result.data;
 
 	w->step = SIM_LOOKS;
 	if (!atomic_compare_exchange_strong(&slot->word, &w->word, running))
 		return;
 	w->item = 0;
-	w->n_items = MIN(slot->n_items, (uint32_t)SIM_ITEMS);
+	w->results = UINT32_MAX;
+	w->is_loose = slot->n_items > 0 && slot->out_stride == SLOT_LOOSE;
+	w->n_items = MIN(slot->n_items, w->is_loose ? 8u : SIM_ITEMS);
 	if (size > CHANNEL_INLINE_SIZE)
 		input = s->ports[i].channel.in +
 			slot->in_offset % CHANNEL_PAYLOAD_MAX;
@@ -228,7 +241,7 @@ static inline void sim_release(struct sim *s, unsigned i)
 
 	if (n <= w->n_released)
 		return;
-	if (w->position - n > SIM_SLOTS) {
+	if (w->position - n >= SIM_SLOTS) {
 		SIM_HOLDS(s, s->seats[i].is_tainted);
 		sim_death(s, i, SIM_CRASH);
 		return;
@@ -260,24 +273,55 @@ static inline void sim_fill(unsigned char *data, size_t size, uint32_t name)
 	memcpy(data + size - sizeof(name), &name, sizeof(name));
 }
 
-static inline void sim_write_single(struct sim *s, unsigned i, uint32_t name)
+static inline void sim_write_single(struct sim *s, unsigned i, uint32_t name,
+				    struct slot_result *result)
 {
 	struct sim_worker *w = &s->seats[i].w;
-	struct slot *slot = sim_slot(s, i);
 	uint32_t size = sim_output_size(name);
 
 	if (size > CHANNEL_INLINE_SIZE) {
 		if (!sim_take_output(s, i, size))
 			return;
 		sim_fill(s->ports[i].channel.out + w->offset, size, name);
-		slot->out_offset = w->offset;
+		result->offset = w->offset;
 	} else {
-		sim_fill(slot->data, size, name);
+		sim_fill(result->data, size, name);
 	}
-	slot->out_size = size;
-	slot->status = sim_status(name);
-	slot->flags = 0;
+	result->size = size;
+	result->status = sim_status(name);
+	result->flags = 0;
 	w->step = SIM_ENDS;
+}
+
+/* As take_results() of the worker. */
+static inline bool sim_take_results(struct sim *s, unsigned i)
+{
+	struct sim_worker *w = &s->seats[i].w;
+
+	w->chunk_mark = w->out.head;
+	if (!sim_take_output(
+		    s, i, (uint32_t)chunk_output_size(w->n_items, SLOT_LOOSE)))
+		return false;
+	if (arena_would_fit(&w->out, w->chunk_mark, SIM_OUTPUT_MAX)) {
+		w->results = sim_slot(s, i)->result.offset = w->offset;
+		return true;
+	}
+	arena_undo(&w->out, w->chunk_mark);
+	s->is_progress = !s->is_rung;
+	s->is_rung = true;
+	return false;
+}
+
+static inline void sim_write_loose(struct sim *s, unsigned i, uint32_t name)
+{
+	struct sim_worker *w = &s->seats[i].w;
+	struct slot_result *results;
+
+	if (w->item == 0 && w->results == UINT32_MAX && !sim_take_results(s, i))
+		return;
+	results = (struct slot_result *)(void *)(s->ports[i].channel.out +
+						 w->results);
+	sim_write_single(s, i, name, &results[w->item]);
 }
 
 static inline void sim_write_chunk(struct sim *s, unsigned i, uint32_t name)
@@ -292,7 +336,7 @@ static inline void sim_write_chunk(struct sim *s, unsigned i, uint32_t name)
 		if (!sim_take_output(s, i,
 				     (uint32_t)chunk_output_size(n, stride)))
 			return;
-		slot->out_offset = w->offset;
+		slot->result.offset = w->offset;
 	}
 	out += w->offset;
 	memcpy(out + w->item * sizeof(item), &item, sizeof(item));
@@ -308,7 +352,9 @@ static inline void sim_writes(struct sim *s, unsigned i)
 	uint32_t name = w->input + w->item;
 
 	if (w->n_items == 0)
-		sim_write_single(s, i, name);
+		sim_write_single(s, i, name, &sim_slot(s, i)->result);
+	else if (w->is_loose)
+		sim_write_loose(s, i, name);
 	else
 		sim_write_chunk(s, i, name);
 }
@@ -318,15 +364,26 @@ static inline void sim_ends(struct sim *s, unsigned i)
 	struct sim_worker *w = &s->seats[i].w;
 	struct slot *slot = sim_slot(s, i);
 	uint32_t tag = slot_word_tag(w->word), n = MAX(w->n_items, 1u);
-	uint64_t running = slot_word(SLOT_RUNNING, tag, w->item);
+	uint64_t running = slot_word(w->is_warned ? SLOT_WARNED : SLOT_RUNNING,
+				     tag, w->item);
+	uint64_t warned = slot_word(SLOT_WARNED, tag, w->item);
 	bool is_last = w->item + 1 >= n;
 
-	w->step = SIM_FROZEN;
+	if (w->is_loose &&
+	    (sim_chance(s, 100) ||
+	     !arena_would_fit(&w->out, w->chunk_mark, SIM_OUTPUT_MAX)))
+		is_last = true; /* the rest is handed out again */
 	if (!atomic_compare_exchange_strong(&slot->word, &running,
 					    slot_word(is_last ? SLOT_DONE
 							      : SLOT_RUNNING,
-						      tag, w->item + 1)))
+						      tag, w->item + 1))) {
+		if (running != warned || w->is_warned)
+			w->step = SIM_FROZEN;
+		w->is_warned = true; /* takes its signal, then tries again */
 		return;
+	}
+	s->n_warned_ends += w->is_warned;
+	w->is_warned = false;
 	w->n_run++;
 	w->item++;
 	w->running_index++;
@@ -375,7 +432,7 @@ static inline void sim_scribble(struct sim *s, unsigned i)
 		uint32_t item = sim_pick(s, 0, 8);
 
 		atomic_store(&slot->word,
-			     slot_word((enum slot_state)sim_pick(s, 0, 8), tag,
+			     slot_word((enum slot_state)sim_pick(s, 0, 9), tag,
 				       item));
 	}
 }
@@ -424,129 +481,4 @@ static inline void sim_worker_step(struct sim *s, unsigned i)
 		s->is_progress = false;
 	else
 		steps[w->step](s, i);
-}
-
-/* ---- the keeper --------------------------------------------------------- */
-
-static inline void sim_birth(struct sim *s, unsigned i)
-{
-	struct sim_seat *seat = &s->seats[i];
-	const struct channel_signs *signs = &sim_memory(s, i)->signs;
-	uint32_t limit = s->task_limit ? sim_pick(s, 1, s->task_limit) : 0;
-
-	/* One throw of dice at most in an initialiser: their order is free. */
-	seat->w = (struct sim_worker){
-		.step = SIM_STARTING,
-		.is_hostile =
-			s->is_hostile && s->is_faulty && sim_chance(s, 300),
-		.limit = limit,
-		.position = signs->position,
-		.first = signs->position,
-		.first_mark = signs->out_head,
-		.out = { .size = SIM_ARENA,
-			 .head = signs->out_head,
-			 .tail = signs->out_tail },
-	};
-	atomic_store(&sim_memory(s, i)->signs.phase, PHASE_STARTING);
-	seat->generation++;
-	seat->is_live = true;
-	seat->is_ended = seat->is_watching = false;
-	sim_tell(s);
-}
-
-/* Left of its own will: followed in place, if nothing is half done. */
-static inline void sim_left(struct sim *s, unsigned i)
-{
-	for (unsigned k = 0; k < SIM_SLOTS; k++) {
-		unsigned state =
-			slot_word_state(sim_memory(s, i)->slots[k].word);
-
-		if (state == SLOT_RUNNING || state == SLOT_CANCELLING) {
-			SIM_HOLDS(s, s->seats[i].is_tainted);
-			sim_death(s, i, SIM_CRASH);
-			return;
-		}
-	}
-	sim_birth(s, i);
-}
-
-/* Its deadline is over: exactly what was seen is frozen, or nothing. */
-static inline void sim_cut(struct sim *s, unsigned i)
-{
-	struct sim_seat *seat = &s->seats[i];
-	struct slot *slot = &sim_memory(s, i)->slots[seat->watched_slot];
-	uint64_t word = seat->watched_word;
-	struct sim_worker *w = &seat->w;
-
-	seat->is_watching = false;
-	if (!atomic_compare_exchange_strong(&slot->word, &word,
-					    slot_word(SLOT_CANCELLING,
-						      slot_word_tag(word),
-						      slot_word_item(word))))
-		return;
-	if (!seat->is_tainted) {
-		SIM_HOLDS(s, w->running);
-		SIM_HOLDS(s, w->position % SIM_SLOTS == seat->watched_slot);
-		SIM_HOLDS(s, w->item == slot_word_item(word));
-		SIM_HOLDS(s, w->running == seat->watched &&
-				     w->running_index == seat->watched_index);
-	}
-	sim_death(s, i, SIM_TIMEOUT);
-}
-
-static inline void sim_watch(struct sim *s, unsigned i)
-{
-	struct sim_seat *seat = &s->seats[i];
-
-	if (seat->is_watching) {
-		uint64_t word =
-			sim_memory(s, i)->slots[seat->watched_slot].word;
-
-		if (word != seat->watched_word)
-			seat->is_watching = false;
-		else if (s->now_usec - seat->watched_usec > s->timeout_usec)
-			sim_cut(s, i);
-		return;
-	}
-	for (unsigned k = 0; k < SIM_SLOTS && !seat->is_watching; k++) {
-		uint64_t word = sim_memory(s, i)->slots[k].word;
-
-		if (slot_word_state(word) != SLOT_RUNNING)
-			continue;
-		seat->is_watching = true;
-		seat->watched_slot = k;
-		seat->watched_word = word;
-		seat->watched_usec = s->now_usec;
-		seat->watched = seat->w.running;
-		seat->watched_index = seat->w.running_index;
-	}
-}
-
-/* Is it such that it will never come to an end by itself? */
-static inline bool sim_is_hopeless(const struct sim *s,
-				   const struct sim_seat *seat)
-{
-	return !s->is_faulty && (seat->w.is_hostile || seat->w.is_hanging);
-}
-
-static inline void sim_keeper_step(struct sim *s, unsigned i)
-{
-	struct sim_seat *seat = &s->seats[i];
-
-	if (!seat->is_live) {
-		s->is_progress = seat->is_offered;
-		if (seat->is_offered)
-			sim_birth(s, i);
-	} else if (seat->w.step == SIM_LEFT) {
-		sim_left(s, i);
-	} else if (seat->kill == seat->generation) {
-		sim_death(s, i, SIM_KILL);
-	} else if (sim_is_hopeless(s, seat) ||
-		   (s->is_faulty && sim_chance(s, 15))) {
-		sim_death(s, i, SIM_CRASH);
-	} else {
-		s->is_progress = s->timeout_usec > 0 && seat->is_watching;
-		if (s->timeout_usec > 0)
-			sim_watch(s, i);
-	}
 }

@@ -349,9 +349,12 @@ START_TEST(test_initializer_fails)
 		ck_assert_int_eq(r, -ESHUTDOWN);
 		ck_assert_int_eq(outcome.kind, REEVE_CANCELLED);
 		ck_assert_str_ne(outcome.message, "");
+		outcome = (struct reeve_outcome){ 0 };
 		ck_assert_int_eq(reeve_pool_apply(pool, square, &x, 8, NULL,
 						  NULL, &outcome),
 				 -ESHUTDOWN);
+		ck_assert_int_eq(outcome.kind, REEVE_CANCELLED);
+		ck_assert_str_ne(outcome.message, ""); /* it says why still */
 		ck_assert_int_eq(reeve_pool_close(pool), 0);
 		ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
 		reeve_pool_free(pool);

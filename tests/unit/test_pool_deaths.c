@@ -187,6 +187,7 @@ START_TEST(test_random_kills)
 	reeve_iterator_free(it);
 	reeve_pool_stats(killer.pool, &stats);
 	ck_assert_uint_eq(stats.n_crashed, (uint64_t)n_crashed);
+	ck_assert_uint_eq(stats.n_resized_away, 0); /* seen as one too many */
 	ck_assert_int_gt(killer.n_kills, 10);
 	printf("kills %d, tasks %" PRIu64 ", crashed %d, lost 0\n",
 	       killer.n_kills, n, n_crashed);
@@ -296,148 +297,7 @@ START_TEST(test_scribbling_worker)
 }
 END_TEST
 
-/* ---- the keeper, the owner --------------------------------------------------------------- */
-
-START_TEST(test_keeper_killed)
-{
-	struct reeve_pool *pool =
-		new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
-	bool is_forked_by_threads =
-		pool_modes[_i].context == REEVE_CONTEXT_FORK &&
-		pool_modes[_i].service == REEVE_SERVICE_THREAD;
-	struct reeve_result *running;
-	struct reeve_outcome o;
-	uint64_t x = 8;
-	int r;
-
-	check_square(pool, 5);
-	ck_assert_int_eq(reeve_pool_apply_async(pool, wait_for_ever, NULL, 0,
-						NULL, &running),
-			 0);
-	ck_assert_int_eq(reeve_result_wait(running, 10000), -ETIMEDOUT);
-	ck_assert_int_eq(kill(pool->keeper_pid, SIGKILL), 0);
-	ck_assert_int_eq(reeve_result_wait(running, LONG_WAIT), 0);
-	reeve_result_outcome(running, &o);
-	ck_assert_int_eq(o.kind, REEVE_CRASHED);
-	ck_assert_int_eq(o.exit.state, REEVE_EXIT_UNKNOWN);
-	reeve_result_unref(running);
-	r = reeve_pool_apply(pool, square, &x, 8, NULL, NULL, &o);
-	/* Who may not fork any more says so; nobody waits. */
-	ck_assert_int_eq(r, is_forked_by_threads ? -ESHUTDOWN : 0);
-	ck_assert_int_eq(reeve_pool_close(pool), 0);
-	ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
-	reeve_pool_free(pool);
-}
-END_TEST
-
-/* Keepers that die at once, and no task is done: then it is enough, also for a
- * pool that has done something before. */
-START_TEST(test_keepers_that_die_in_vain)
-{
-	struct reeve_pool *pool;
-	int n = 0;
-
-	if (pool_modes[_i].context != REEVE_CONTEXT_FORK ||
-	    pool_modes[_i].service != REEVE_SERVICE_CALLER)
-		return;
-	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
-	check_square(pool, 5);
-	for (; n < 20 && pool->keeper_pid > 0; n++) {
-		ck_assert_int_eq(kill(pool->keeper_pid, SIGKILL), 0);
-		ck_assert(fd_wait_readable(pool->keeper_pidfd, 10000));
-		ck_assert_int_eq(reeve_pool_dispatch(pool), 0);
-	}
-	ck_assert_int_eq(n, 6); /* the one that was of use, then five */
-	ck_assert_int_eq(reeve_pool_apply(pool, square, &n, sizeof(n), NULL,
-					  NULL, NULL),
-			 -ESHUTDOWN);
-	reeve_pool_free(pool);
-}
-END_TEST
-
-/* Long after the keeper and its workers died a number may be another's. */
-START_TEST(test_stranger_with_the_number_of_a_worker)
-{
-	struct reeve_pool *pool;
-	pid_t stranger, keeper;
-	int status;
-
-	if (pool_modes[_i].context != REEVE_CONTEXT_FORK ||
-	    pool_modes[_i].service != REEVE_SERVICE_CALLER)
-		return;
-	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
-	check_square(pool, 5);
-	stranger = fork();
-	if (stranger == 0)
-		for (;;)
-			pause();
-	ck_assert_int_gt(stranger, 0);
-	ck_assert_int_eq(kill(pool->keeper_pid, SIGKILL), 0);
-	ck_assert_int_eq(fd_wait_readable(pool->keeper_pidfd, 10000), 1);
-	for (unsigned i = 0; i < pool->n_seats; i++) {
-		struct seat *seat = &pool->board->seats[i];
-
-		seat->pid = stranger;
-		seat->started_usec = clock_monotonic_usec() - LONG_WAIT;
-	}
-	check_square(pool, 6); /* by the next keeper's */
-	/* The child has an fd of the dead keeper, which is ready for ever. */
-	keeper = pool->keeper_pid;
-	ck_assert_int_ge(reeve_pool_dispatch(pool), 0);
-	ck_assert_int_eq(pool->keeper_pid, keeper);
-	ck_assert_int_eq(waitpid(stranger, &status, WNOHANG), 0);
-	(void)kill(stranger, SIGKILL);
-	ck_assert_int_eq(waitpid(stranger, &status, 0), stranger);
-	end_pool(pool);
-}
-END_TEST
-
-/* The first to start may, the others not. */
-static int init_once(void *argument, size_t size _unused_)
-{
-	atomic_int *n_starts;
-
-	memcpy(&n_starts, argument, sizeof(n_starts));
-	return atomic_fetch_add(n_starts, 1) < 2 ? 0 : -EACCES;
-}
-
-/* No other can be started: who is busy still is not waited for. */
-START_TEST(test_given_up_beside_a_busy_worker)
-{
-	atomic_int *n_starts = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	const uint64_t way = END_KILL;
-	struct reeve_result *running;
-	struct reeve_outcome o;
-	struct reeve_pool *pool;
-
-	if (pool_modes[_i].context != REEVE_CONTEXT_FORK)
-		return;
-	pool = new_pool(_i, (struct reeve_pool_spec){
-				    .processes = 2,
-				    .initializer = init_once,
-				    .initializer_argument = &n_starts,
-				    .initializer_size = sizeof(n_starts),
-				    .restart_limit = 1,
-			    });
-	ck_assert_int_eq(reeve_pool_apply_async(pool, wait_for_ever, NULL, 0,
-						NULL, &running),
-			 0);
-	wait_until_running(pool, 1);
-	ck_assert_int_eq(reeve_pool_apply(pool, end_somehow, &way, 8, NULL,
-					  NULL, &o),
-			 -EPIPE);
-	ck_assert_int_eq(reeve_result_wait(running, LONG_WAIT), 0);
-	reeve_result_outcome(running, &o);
-	ck_assert_int_eq(o.kind, REEVE_CANCELLED);
-	ck_assert_int_eq(o.error, -ESHUTDOWN);
-	reeve_result_unref(running);
-	ck_assert_int_eq(reeve_pool_close(pool), 0);
-	ck_assert_int_eq(reeve_pool_join(pool, LONG_WAIT), 0);
-	reeve_pool_free(pool);
-	(void)munmap(n_starts, 4096);
-}
-END_TEST
+/* ---- the owner ------------------------------------------------------------------------ */
 
 /* In a child: a busy pool whose owner is killed. */
 static void own_a_pool(void *arg)
@@ -566,8 +426,5 @@ END_TEST
 
 POOL_MAIN("pool_deaths", test_each_way_to_end, test_all_at_once,
 	  test_random_kills, test_kill_idle_workers, test_stopped_worker,
-	  test_scribbling_worker, test_keeper_killed,
-	  test_keepers_that_die_in_vain,
-	  test_stranger_with_the_number_of_a_worker,
-	  test_given_up_beside_a_busy_worker, test_owner_gone,
+	  test_scribbling_worker, test_owner_gone,
 	  test_child_in_the_owners_group, test_half_a_reply)

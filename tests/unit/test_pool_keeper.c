@@ -325,6 +325,46 @@ START_TEST(test_recycles_while_closing)
 }
 END_TEST
 
+/* One that was told to leave, and to stay when it had left already, has not died. */
+START_TEST(test_left_too_early)
+{
+	_Atomic uint32_t *closing;
+	struct rig r;
+	pid_t pid;
+
+	rig_init(&r, 1);
+	closing = &r.channels[0].memory->orders.closing;
+	rig_start_ready(&r, 1);
+	pid = r.board->seats[0].pid;
+	ck_assert_int_eq(kill(r.keeper, SIGSTOP), 0);
+	atomic_store(&r.board->target, 0);
+	atomic_store(closing, 1);
+	await(&r, is_gone(pid));
+	atomic_store(closing, 0);
+	ck_assert_int_eq(kill(r.keeper, SIGCONT), 0);
+	ck_assert_uint_eq(rig_await_end(&r, 0)->cause, CAUSE_LEFT);
+	rig_terminate(&r);
+}
+END_TEST
+
+/* Somebody has written over orders and slots: its successors would all leave at
+ * once, each followed by another. */
+START_TEST(test_no_successor_for_nothing)
+{
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.config.maxtasksperchild = 5;
+	rig_start_ready(&r, 1);
+	atomic_store(&channel_slot(&r.channels[0], 7)->word,
+		     slot_word(SLOT_QUEUED, 1, 0));
+	atomic_store(&r.channels[0].memory->orders.closing, 1);
+	ck_assert_uint_eq(rig_await_end(&r, 0)->cause, CAUSE_LEFT);
+	ck_assert_uint_eq(r.board->n_started, 1);
+	rig_terminate(&r);
+}
+END_TEST
+
 START_TEST(test_terminates_at_any_moment)
 {
 	for (int i = 0; i < 20; i++) {
@@ -365,5 +405,6 @@ UNIT_MAIN("pool keeper", test_starts_to_target, test_has_groups_but_no_session,
 	  test_does_not_recycle_over_a_running_task, test_draws_limits,
 	  test_bounds_recycling, test_kills_one_generation,
 	  test_kills_the_stopped, test_notices_who_is_cut_off, test_closes,
-	  test_recycles_while_closing, test_terminates_at_any_moment,
+	  test_recycles_while_closing, test_left_too_early,
+	  test_no_successor_for_nothing, test_terminates_at_any_moment,
 	  test_sleeps_when_idle)

@@ -25,6 +25,74 @@ START_TEST(test_cuts_what_it_has_seen)
 	}
 	slot.word = slot_word(SLOT_QUEUED, 7, 3); /* is not running */
 	ck_assert(!keeper_cut(&slot, slot.word));
+	slot.word = slot_word(SLOT_WARNED, 7, 3);
+	ck_assert(!keeper_cut(&slot, seen));
+	ck_assert(keeper_cut(&slot, slot.word));
+}
+END_TEST
+
+START_TEST(test_warns_whom_it_has_seen)
+{
+	const uint64_t others[] = {
+		slot_word(SLOT_DONE, 7, 3),	  slot_word(SLOT_RUNNING, 7, 4),
+		slot_word(SLOT_RUNNING, 8, 3),	  slot_word(SLOT_QUEUED, 7, 3),
+		slot_word(SLOT_CANCELLING, 7, 3),
+	};
+	const uint64_t seen = slot_word(SLOT_RUNNING, 7, 3);
+	struct slot slot = { .word = seen };
+
+	ck_assert(keeper_warn(&slot, seen));
+	ck_assert_uint_eq(slot.word, slot_word(SLOT_WARNED, 7, 3));
+	ck_assert(!keeper_warn(&slot, slot.word)); /* once */
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		slot.word = others[i];
+		ck_assert(!keeper_warn(&slot, seen));
+		ck_assert_uint_eq(slot.word, others[i]);
+	}
+}
+END_TEST
+
+/* First told, with all that belongs to it; later cut. */
+START_TEST(test_warns_and_then_cuts)
+{
+	const struct seat *seat;
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.config.task_soft_timeout_usec = TIMEOUT_USEC;
+	r.config.task_timeout_usec = 4 * TIMEOUT_USEC;
+	r.config.soft_signal = SIGURG; /* ignored, unless somebody wants it */
+	rig_start_ready(&r, 1);
+	rig_publish(&r, 0, DO_SPIN, 2 * TIMEOUT_USEC);
+	await(&r, r.channels[0].memory->orders.is_signalled == 1);
+	await(&r, rig_state(&r, 0, 0) == SLOT_DONE);
+	ck_assert_uint_eq(seat_state(&r, 0), SEAT_LIVE);
+	rig_publish(&r, 0, DO_HANG, 0);
+	seat = rig_await_end(&r, 0);
+	ck_assert_uint_eq(seat->cause, CAUSE_TIMEOUT);
+	ck_assert_uint_eq(rig_state(&r, 0, 1), SLOT_CANCELLING);
+	ck_assert_uint_eq(r.board->n_warned, 2);
+	rig_terminate(&r);
+}
+END_TEST
+
+/* Without a hard deadline it is told, and goes on for as long as it likes. */
+START_TEST(test_warns_only)
+{
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.config.task_soft_timeout_usec = 2000;
+	rig_start_ready(&r, 1);
+	rig_publish(&r, 0, DO_ITEMS, 3);
+	channel_slot(&r.channels[0], 0)->out_stride = 20000;
+	await(&r, rig_state(&r, 0, 0) == SLOT_DONE);
+	ck_assert_uint_eq(r.board->n_warned, 3); /* each item */
+	ck_assert_uint_eq(seat_state(&r, 0), SEAT_LIVE);
+	await(&r, atomic_load(&r.board->is_dozing) == 1);
+	rig_publish(&r, 0, DO_SPIN, 20000);
+	await(&r, atomic_load(&r.board->n_warned) == 4);
+	rig_terminate(&r);
 }
 END_TEST
 
@@ -70,6 +138,36 @@ START_TEST(test_cuts_the_stopped_and_its_family)
 }
 END_TEST
 
+/* While it waits for room for output it is not cut; nor warned. What it says once,
+ * and no more, helps for some milliseconds only. */
+START_TEST(test_spares_who_waits_for_room)
+{
+	const uint64_t timeout_usec = 10 * TIMEOUT_USEC;
+	_Atomic uint32_t *n_waits;
+	uint64_t begun, stopped;
+	struct rig r;
+
+	rig_init(&r, 1);
+	r.config.task_soft_timeout_usec = timeout_usec - 1;
+	r.config.task_timeout_usec = timeout_usec;
+	rig_start_ready(&r, 1);
+	n_waits = &r.channels[0].memory->signs.n_waits;
+	rig_publish(&r, 0, DO_HANG, 0);
+	begun = clock_monotonic_usec();
+	while (clock_monotonic_usec() - begun < 3 * timeout_usec) {
+		atomic_fetch_add(n_waits, 1);
+		(void)poll(NULL, 0, 1);
+	}
+	ck_assert_uint_eq(seat_state(&r, 0), SEAT_LIVE);
+	ck_assert_uint_eq(r.board->n_warned, 0);
+	stopped = clock_monotonic_usec();
+	ck_assert_uint_eq(rig_await_end(&r, 0)->cause, CAUSE_TIMEOUT);
+	ck_assert_uint_ge(clock_monotonic_usec() - stopped,
+			  timeout_usec - timeout_usec / 4);
+	rig_terminate(&r);
+}
+END_TEST
+
 /* Each item has the whole time: a chunk may take much longer. */
 START_TEST(test_counts_items)
 {
@@ -103,7 +201,7 @@ static void check_was_due(const struct rig *r, size_t i, uint64_t at)
 {
 	uint64_t began_usec;
 
-	memcpy(&began_usec, channel_slot(&r->channels[i], at)->data,
+	memcpy(&began_usec, channel_slot(&r->channels[i], at)->result.data,
 	       sizeof(began_usec));
 	ck_assert_uint_ge(clock_monotonic_usec(),
 			  began_usec + r->config.task_timeout_usec);
@@ -214,7 +312,9 @@ START_TEST(test_without_a_timeout_nothing_is_cut)
 }
 END_TEST
 
-UNIT_MAIN("pool keeper watch", test_cuts_what_it_has_seen, test_cuts_what_hangs,
+UNIT_MAIN("pool keeper watch", test_cuts_what_it_has_seen,
+	  test_warns_whom_it_has_seen, test_warns_and_then_cuts,
+	  test_warns_only, test_spares_who_waits_for_room, test_cuts_what_hangs,
 	  test_cuts_the_stopped_and_its_family, test_counts_items,
 	  test_never_cuts_another, test_wakes_from_dozing,
 	  test_never_dozes_off_over_a_task,

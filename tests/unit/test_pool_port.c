@@ -34,7 +34,8 @@ static int publish(uint32_t n_items, uint32_t item_size, uint32_t stride)
 		.is_single = n_items == 0,
 	};
 
-	return port_publish(&port, &piece, 42, input);
+	return port_publish(&port, &piece, 42, input,
+			    (size_t)piece.n_items * item_size);
 }
 
 static struct slot *slot_at(uint64_t i)
@@ -51,7 +52,7 @@ static enum port_sight look(void)
 
 static void finish_head(void)
 {
-	slot_at(port.head)->out_size = 0;
+	slot_at(port.head)->result.size = 0;
 	rig_set(&port, port.head, SLOT_DONE, 1);
 	ck_assert_int_eq(look(), SIGHT_DONE);
 	port_advance(&port);
@@ -83,7 +84,7 @@ static int publish_big(uint32_t size)
 				     .item_size = size,
 				     .is_single = true };
 
-	return port_publish(&port, &piece, 0, big);
+	return port_publish(&port, &piece, 0, big, size);
 }
 
 START_TEST(test_full_arena)
@@ -114,7 +115,7 @@ START_TEST(test_inline_boundary)
 	ck_assert_int_eq(publish(0, 0, 0), 0);
 	ck_assert_int_eq(publish(0, CHANNEL_INLINE_SIZE, 0), 0);
 	ck_assert(arena_is_empty(&port.in));
-	ck_assert_int_eq(memcmp(slot_at(1)->data, text, 16), 0);
+	ck_assert_int_eq(memcmp(slot_at(1)->result.data, text, 16), 0);
 	ck_assert_int_eq(publish(0, CHANNEL_INLINE_SIZE + 1, 0), 0);
 	ck_assert(!arena_is_empty(&port.in));
 	ck_assert_int_eq(
@@ -167,6 +168,8 @@ static const struct {
 	  SLOT_CANCELLING },
 	{ SLOT_RUNNING, 1, false, 2, SIGHT_NOTHING, SLOT_RUNNING, SLOT_RUNNING,
 	  SLOT_CANCELLING },
+	{ SLOT_WARNED, 1, false, 2, SIGHT_NOTHING, SLOT_WARNED, SLOT_WARNED,
+	  SLOT_CANCELLING },
 	{ SLOT_DONE, 1, false, 0, SIGHT_DONE, SLOT_DONE, SLOT_DONE, SLOT_DONE },
 	{ SLOT_WITHDRAWN, 0, true, 0, SIGHT_NOTHING, SLOT_WITHDRAWN, SLOT_FREE,
 	  SLOT_WITHDRAWN },
@@ -188,7 +191,7 @@ static void set_up(size_t i, uint32_t tag_offset)
 {
 	port_reset(&port);
 	ck_assert_int_eq(publish(0, 20, 0), 0);
-	slot_at(0)->out_size = 0;
+	slot_at(0)->result.size = 0;
 	atomic_store(&slot_at(0)->word,
 		     slot_word((enum slot_state)states[i].state,
 			       port_piece(&port, 0)->tag + tag_offset,
@@ -297,11 +300,12 @@ START_TEST(test_single_output)
 	begin();
 	ck_assert_int_eq(publish(0, 0, 0), 0);
 	rig_set(&port, 0, SLOT_DONE, 1);
-	slot_at(0)->status = -7;
+	slot_at(0)->result.status = -7;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		slot_at(0)->out_size = cases[i].size;
-		slot_at(0)->out_offset = cases[i].offset;
-		slot_at(0)->flags = i % 2 ? ~0u : ~(uint32_t)SLOT_HAS_MESSAGE;
+		slot_at(0)->result.size = cases[i].size;
+		slot_at(0)->result.offset = cases[i].offset;
+		slot_at(0)->result.flags =
+			i % 2 ? ~0u : ~(uint32_t)SLOT_HAS_MESSAGE;
 		ck_assert_int_eq(port_look(&port, &output), cases[i].sight);
 		if (cases[i].sight != SIGHT_DONE)
 			continue;
@@ -310,7 +314,7 @@ START_TEST(test_single_output)
 		ck_assert_int_eq(output.has_message, i % 2);
 		ck_assert_ptr_eq(output.data,
 				 cases[i].size <= CHANNEL_INLINE_SIZE
-					 ? slot_at(0)->data
+					 ? slot_at(0)->result.data
 					 : port.channel.out + cases[i].offset);
 	}
 	end();
@@ -339,12 +343,83 @@ START_TEST(test_chunk_output)
 	rig_set(&port, 0, SLOT_DONE, 3);
 	slot_at(0)->n_items = slot_at(0)->out_stride = UINT32_MAX;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		slot_at(0)->out_offset = cases[i].offset;
+		slot_at(0)->result.offset = cases[i].offset;
 		ck_assert_int_eq(port_look(&port, &output), cases[i].sight);
 		if (cases[i].sight == SIGHT_DONE)
 			ck_assert_ptr_eq(output.data, port.channel.out +
 							      cases[i].offset +
 							      24);
+	}
+	end();
+}
+END_TEST
+
+/* A loose chunk of three makes sense if its results do, and says how many there
+ * are; one result is the last of them. */
+START_TEST(test_loose_output)
+{
+	static const struct {
+		uint32_t n, at, size, offset;
+		enum port_sight sight;
+	} cases[] = {
+		{ 3, 0, 0, UINT32_MAX, SIGHT_DONE },
+		{ 1, 64, CHANNEL_INLINE_SIZE, UINT32_MAX, SIGHT_DONE },
+		{ 2, 64, 17, CHANNEL_ARENA_SIZE - 17, SIGHT_DONE },
+		{ 3, 64, CHANNEL_PAYLOAD_MAX, CHANNEL_PAYLOAD_MAX, SIGHT_DONE },
+		{ 3, 64, 17, CHANNEL_ARENA_SIZE - 16, SIGHT_BROKEN },
+		{ 1, 64, CHANNEL_PAYLOAD_MAX + 1, 0, SIGHT_BROKEN },
+		{ 0, 64, 0, 0, SIGHT_BROKEN },
+		{ 4, 64, 0, 0, SIGHT_BROKEN },
+		{ 3, 32, 0, 0, SIGHT_BROKEN },
+		{ 3, CHANNEL_ARENA_SIZE - 64, 0, 0, SIGHT_BROKEN },
+		{ 3, CHANNEL_ARENA_SIZE, 0, 0, SIGHT_BROKEN },
+	};
+
+	begin();
+	ck_assert_int_eq(publish(3, 8, SLOT_LOOSE), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct slot_result *results =
+			(struct slot_result *)(void *)(port.channel.out + 64);
+		struct port_output output, one;
+		uint32_t n = cases[i].n;
+
+		memset(port.channel.out, 0, 64 + 4 * sizeof(*results));
+		results[n > 0 ? n - 1 : 0].size = cases[i].size;
+		results[n > 0 ? n - 1 : 0].offset = cases[i].offset;
+		slot_at(0)->result.offset = cases[i].at;
+		rig_set(&port, 0, SLOT_DONE, n);
+		ck_assert_int_eq(port_look(&port, &output), cases[i].sight);
+		if (cases[i].sight != SIGHT_DONE)
+			continue;
+		ck_assert_uint_eq(output.n_items, n);
+		ck_assert(port_output_of(&output, n - 1, &one));
+		ck_assert_uint_eq(one.size, cases[i].at ? cases[i].size : 0);
+		if (one.size > CHANNEL_INLINE_SIZE)
+			ck_assert_ptr_eq(one.data,
+					 port.channel.out + cases[i].offset);
+		results[n - 1].size = UINT32_MAX; /* since it was looked at */
+		if (cases[i].at)
+			ck_assert(!port_output_of(&output, n - 1, &one));
+	}
+	end();
+}
+END_TEST
+
+/* No other chunk, and no single task, ends before its last item or after it. */
+START_TEST(test_count_of_items)
+{
+	begin();
+	ck_assert_int_eq(publish(3, 8, 8), 0);
+	for (uint32_t n = 0; n < 5; n++) {
+		rig_set(&port, 0, SLOT_DONE, n);
+		ck_assert_int_eq(look(), n == 3 ? SIGHT_DONE : SIGHT_BROKEN);
+	}
+	rig_set(&port, 0, SLOT_DONE, 3);
+	port_advance(&port);
+	ck_assert_int_eq(publish(0, 8, 0), 0);
+	for (uint32_t n = 0; n < 3; n++) {
+		rig_set(&port, 1, SLOT_DONE, n);
+		ck_assert_int_eq(look(), n == 1 ? SIGHT_DONE : SIGHT_BROKEN);
 	}
 	end();
 }
@@ -357,13 +432,13 @@ START_TEST(test_partial)
 	begin();
 	ck_assert_int_eq(publish(3, 8, 8), 0);
 	ck_assert_int_eq(publish(0, 8, 0), 0);
-	slot_at(0)->out_offset = 64;
+	slot_at(0)->result.offset = 64;
 	rig_set(&port, 0, SLOT_RUNNING, 2);
 	ck_assert(port_partial(&port, 0, 2, &output));
 	ck_assert_ptr_eq(output.items, port.channel.out + 64);
 	ck_assert(!port_partial(&port, 0, 0, &output)); /* none are there */
 	ck_assert(!port_partial(&port, 1, 1, &output)); /* a single task */
-	slot_at(0)->out_offset = 65;
+	slot_at(0)->result.offset = 65;
 	ck_assert(!port_partial(&port, 0, 2, &output));
 	end();
 }
@@ -402,4 +477,5 @@ END_TEST
 
 UNIT_MAIN("pool_port", test_full_ring, test_full_arena, test_inline_boundary,
 	  test_tag_wraps, test_states, test_other_tag, test_take_back_order,
-	  test_single_output, test_chunk_output, test_partial, test_reset)
+	  test_single_output, test_chunk_output, test_loose_output,
+	  test_count_of_items, test_partial, test_reset)

@@ -1,5 +1,5 @@
 /* engine.c in a simulator: random schedules of an owner, workers and a keeper,
- * with deaths, deadlines, cancels, recycles in place and, in every third one,
+ * with deaths, deadlines, cancels, resizes, recycles in place and, in every third one,
  * workers that scribble over what they share. After each step the invariants of
  * engine.h are checked; when nothing fails any more, everything has to come to
  * its end, and nobody may sleep while there is something to do.
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 #include "tests/unit/pool_sim.h"
-#include "tests/unit/pool_sim_worker.h"
+#include "tests/unit/pool_sim_keeper.h"
+#include "workers/pool/engine_room.h"
 
 #define SCHEDULES      9000
 #define SOAK_SCHEDULES 1000000
@@ -20,13 +21,16 @@
 #define QUIET_STEPS    400000 /* and so soon everything is over */
 #define STUCK_STEPS    1000   /* without anybody doing anything */
 #define LOOKS_MAX      3000   /* by the clock, when there are hostile ones */
+#define LOOK_STEPS     2000   /* from one to the next, though somebody moves */
 
 /* Channels are made once: mapping them is dearer than a schedule. */
 static struct channel channels[SIM_PORTS];
 static int fds[SIM_PORTS];
 static uint64_t current_seed;
 
-static uint64_t n_deaths, n_cuts, n_cancels, n_recycles, n_lies, n_steps;
+static uint64_t n_deaths, n_cuts, n_cancels, n_recycles, n_lies, n_steps,
+	n_went;
+static uint64_t n_warned, n_warned_ends;
 
 /* ---- what the engine asks for ------------------------------------------- */
 
@@ -125,13 +129,14 @@ static void check_step(struct sim *s)
 static void tell_end(struct sim *s, unsigned i)
 {
 	struct sim_seat *seat = &s->seats[i];
-	const struct reeve_outcome end = {
-		.kind = seat->cause == SIM_TIMEOUT ? REEVE_TIMEOUT
-						   : REEVE_CRASHED,
+	struct engine_end end = {
+		.outcome.kind = seat->cause == SIM_TIMEOUT ? REEVE_TIMEOUT
+							   : REEVE_CRASHED,
 	};
 	struct sim_job *victim = seat->is_tainted ? NULL : seat->victim;
 
-	n_deaths++;
+	n_deaths += seat->cause != SIM_WENT;
+	n_went += seat->cause == SIM_WENT;
 	n_cuts += seat->cause == SIM_TIMEOUT;
 	n_lies += seat->is_tainted;
 	s->ending = (int)i;
@@ -144,6 +149,30 @@ static void tell_end(struct sim *s, unsigned i)
 	SIM_HOLDS(s, port_load(&s->ports[i]) == 0);
 	seat->is_ended = seat->is_tainted = false;
 	seat->is_offered = true;
+}
+
+/* Nobody gets something to do who is too many; nobody leaves who is not; and who
+ * leaves has nothing that could be taken from it. */
+static void check_size(struct sim *s)
+{
+	unsigned n_open = 0, n_leaving = 0;
+
+	for (unsigned i = 0; i < s->n_ports; i++) {
+		const struct port *p = &s->ports[i];
+
+		if (p->state != PORT_LIVE)
+			continue;
+		n_open += !p->is_leaving;
+		n_leaving += p->is_leaving;
+		if (!p->is_leaving || port_load(p) == 0 ||
+		    s->seats[i].is_tainted)
+			continue;
+		SIM_HOLDS(s,
+			  slot_word_state(channel_slot(&p->channel, p->tail - 1)
+						  ->word) != SLOT_QUEUED);
+	}
+	SIM_HOLDS(s, n_open <= s->n_wanted);
+	SIM_HOLDS(s, n_open == s->n_wanted || n_leaving == 0);
 }
 
 static void look(struct sim *s)
@@ -159,6 +188,17 @@ static void look(struct sim *s)
 		else if (seat->is_live)
 			engine_port_live(&s->engine, i, seat->generation, 1);
 	}
+	engine_resize(&s->engine, s->n_wanted);
+	check_size(s);
+}
+
+/* As seats_resize(): now, or when the board is looked at the next time. */
+static void resize(struct sim *s)
+{
+	s->n_wanted = sim_pick(s, 1, s->n_ports);
+	look(s);
+	engine_resize(&s->engine, s->n_wanted);
+	check_size(s);
 }
 
 static void work(struct sim *s)
@@ -207,6 +247,8 @@ static enum owner owner_acts(struct sim *s)
 	case 1:
 		if (sim_chance(s, 100))
 			cancel(s);
+		if (s->is_resized && sim_chance(s, 200))
+			resize(s);
 		return OWNER_WORKS;
 	case 2:
 		look(s);
@@ -254,10 +296,14 @@ static void begin(struct sim *s, uint64_t seed)
 	*s = (struct sim){ .seed = seed, .dice = { seed }, .ending = -1 };
 	s->is_hostile = seed % 3 == 0;
 	s->is_faulty = true;
-	s->n_ports = sim_pick(s, 1, SIM_PORTS);
+	s->is_resized = seed % 2 == 0;
+	s->n_ports = s->n_wanted = sim_pick(s, 1, SIM_PORTS);
 	s->n_jobs = sim_pick(s, 1, SIM_JOBS);
 	s->task_limit = sim_chance(s, 400) ? sim_pick(s, 1, 12) : 0;
 	s->timeout_usec = sim_chance(s, 500) ? sim_pick(s, 50, 2000) : 0;
+	if (sim_chance(s, 500))
+		s->soft_timeout_usec =
+			sim_pick(s, 20, s->timeout_usec ? 49 : 1000);
 	for (unsigned i = 0; i < s->n_ports; i++) {
 		memset(channels[i].memory, 0,
 		       sizeof(struct channel_memory) +
@@ -303,6 +349,15 @@ static enum owner step(struct sim *s, enum owner at)
 	return at;
 }
 
+/* As many live as are wanted, and nobody is to leave. */
+static bool is_right_size(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->n_ports; i++)
+		if (s->ports[i].is_leaving)
+			return false;
+	return sim_count_live(s) == s->n_wanted;
+}
+
 /* For whoever has to find out why. */
 static void show(const struct sim *s)
 {
@@ -328,14 +383,15 @@ static void show(const struct sim *s)
 		TAILQ_EMPTY(&s->engine.queue) ? "empty" : "not empty");
 }
 
-/* Nobody moves. The pool's look by the clock may be needed where somebody has
- * scribbled, and nowhere else. */
+/* Nobody moves, or only to ask in vain for room. The pool's look by the clock may
+ * be needed where somebody has scribbled, and nowhere else. */
 static void look_by_the_clock(struct sim *s)
 {
 	if (!s->is_hostile)
 		show(s);
 	SIM_HOLDS(s, s->is_hostile);
 	(void)engine_collect(&s->engine);
+	(void)engine_feed(&s->engine); /* as the pool does after its look */
 	engine_check(&s->engine);
 }
 
@@ -347,14 +403,15 @@ static void come_to_rest(struct sim *s, enum owner at)
 	s->is_faulty = false;
 	if (s->n_submitted < s->n_jobs)
 		at = OWNER_WORKS; /* a call of the user's */
-	while (!is_all_over(s)) {
+	while (!is_all_over(s) || !is_right_size(s)) {
 		at = step(s, at);
 		n_stuck = s->is_progress ? 0 : n_stuck + 1;
 		if (s->step - begun >= QUIET_STEPS || n_looks >= LOOKS_MAX) {
 			show(s);
-			SIM_HOLDS(s, is_all_over(s));
+			SIM_HOLDS(s, is_all_over(s) && is_right_size(s));
 		}
-		if (n_stuck < STUCK_STEPS)
+		if (n_stuck < STUCK_STEPS &&
+		    !(s->is_hostile && s->step % LOOK_STEPS == 0))
 			continue;
 		look_by_the_clock(s);
 		n_looks++;
@@ -362,14 +419,36 @@ static void come_to_rest(struct sim *s, enum owner at)
 	}
 }
 
-static void give_up(struct sim *s)
+/* What runs is not told before its worker is dead. */
+static void refuse(struct sim *s, const struct reeve_outcome *why)
+{
+	engine_refuse(&s->engine, why);
+	SIM_HOLDS(s, !engine_has_something(&s->engine));
+	for (unsigned i = 0; i < s->n_ports; i++) {
+		struct sim_seat *seat = &s->seats[i];
+		const struct sim_job *running = seat->w.running;
+
+		if (!seat->is_live)
+			continue;
+		if (running && !seat->is_tainted)
+			SIM_HOLDS(s, running->items[seat->w.running_index]
+						     .n_outcomes == 0);
+		sim_death(s, i, SIM_KILL);
+	}
+	look(s);
+}
+
+static void give_up(struct sim *s, bool is_gentle)
 {
 	const struct reeve_outcome why = { .kind = REEVE_CANCELLED };
 
+	s->is_giving_up = true;
+	if (is_gentle)
+		refuse(s, &why);
 	for (unsigned i = 0; i < s->n_ports; i++)
 		s->seats[i].is_live = false;
-	s->is_giving_up = true;
-	engine_give_up(&s->engine, &why);
+	if (!is_gentle)
+		engine_give_up(&s->engine, &why);
 	for (unsigned i = 0; i < s->n_submitted; i++)
 		if (s->jobs[i].n_over < s->jobs[i].n)
 			engine_submit(&s->engine, &s->jobs[i].job);
@@ -410,6 +489,8 @@ static void end(struct sim *s)
 	}
 	engine_done(&s->engine);
 	n_steps += s->step;
+	n_warned += s->n_warned;
+	n_warned_ends += s->n_warned_ends;
 }
 
 static void run_schedule(uint64_t seed)
@@ -423,8 +504,8 @@ static void run_schedule(uint64_t seed)
 	n = rng_below(&s.dice, FAULTY_STEPS);
 	while (s.step < n && !is_all_over(&s))
 		at = step(&s, at);
-	if (seed % 16 == 1)
-		give_up(&s);
+	if (seed % 8 == 1)
+		give_up(&s, seed % 16 == 1);
 	else
 		come_to_rest(&s, at);
 	check_end(&s);
@@ -478,11 +559,13 @@ START_TEST(test_schedules)
 	for (uint64_t seed = first; seed < first + n; seed++)
 		run_schedule(seed);
 	printf("%lu schedules, %lu steps: %lu workers, %lu deaths, %lu cut, "
-	       "%lu scribblers, %lu cancels\n",
+	       "%lu scribblers, %lu cancels, %lu overdue, of which %lu ended, "
+	       "%lu resized away\n",
 	       (unsigned long)n, (unsigned long)n_steps,
 	       (unsigned long)n_recycles, (unsigned long)n_deaths,
 	       (unsigned long)n_cuts, (unsigned long)n_lies,
-	       (unsigned long)n_cancels);
+	       (unsigned long)n_cancels, (unsigned long)n_warned,
+	       (unsigned long)n_warned_ends, (unsigned long)n_went);
 	for (unsigned i = 0; i < SIM_PORTS; i++) {
 		channel_unmap(&channels[i]);
 		close(fds[i]);

@@ -1,6 +1,8 @@
 /* The protocol of a slot, all of it: every order in which the atomic steps of
  * owner, worker and keeper can happen, on a ring of two slots, with a death
  * after each step of the worker. The owner's steps are the real ones of port.c.
+ * A soft deadline is walked without a signal and with one, which is on its way
+ * for as long as it likes.
  *
  * The walk is over states, not over paths: a state that was seen is not walked
  * again. At the end of each path every task that was published must have met
@@ -10,6 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/engine_rig.h"
+#include "workers/pool/keeper_room.h"
 
 #define SLOTS	   2
 #define TASKS	   3 /* so that one slot is used twice */
@@ -28,8 +31,16 @@ enum act {
 	WORKER_DIES,
 	KEEPER_LOOKS,
 	KEEPER_CUTS,
+	KEEPER_CLEARS,
+	KEEPER_WARNS,
+	KEEPER_SIGNALS,
+	KEEPER_MARKS,
+	SIGNAL_LANDS,
 	ACTS
 };
+
+/* Of a running worker: as call(), take_signal() and finish_item(). */
+enum stage { IN_FUNCTION, FINDS_WARNING, HAS_NO_SIGNAL };
 
 /* What became of a task. */
 enum end { NONE, DONE, SKIPPED, BACK, BLAMED, UNBEGUN };
@@ -38,15 +49,22 @@ enum end { NONE, DONE, SKIPPED, BACK, BLAMED, UNBEGUN };
 struct world {
 	uint64_t words[SLOTS], tags[SLOTS];
 	uint64_t worker_word, keeper_word;
+	uint64_t signal_word; /* whom the signal is meant for */
 	uint8_t task_in[SLOTS];
 	uint8_t head, tail, position, n_published;
 	uint8_t is_dead, is_frozen, holds_word, is_running;
 	uint8_t keeper_slot; /* NOTHING: it looks at none */
 	uint8_t ends[TASKS], begun[TASKS], finished[TASKS];
 	uint8_t is_cut[TASKS], is_killed[TASKS], is_withdrawn[TASKS];
-	uint8_t keeper_task; /* what it saw running there, in truth */
-	uint8_t padding[4];
+	uint8_t keeper_task;  /* what it saw running there, in truth */
+	uint8_t worker_stage; /* enum stage */
+	uint8_t keeper_owes;  /* 3: a warning, 2: the signal, 1: its mark */
+	uint8_t is_pending;   /* the signal is on its way */
+	uint8_t is_signalled; /* as in channel_orders */
+	uint8_t is_warned[TASKS];
+	uint8_t padding[3];
 };
+_Static_assert(sizeof(struct world) == 96, "no byte that is not compared");
 
 static struct port port;
 static struct world *seen;
@@ -54,6 +72,8 @@ static uint32_t *stack;
 static size_t n_seen, n_stack;
 static uint32_t *table; /* of a hash: index + 1 */
 static unsigned n_ends[UNBEGUN + 1];
+static unsigned n_warned_ends[UNBEGUN + 1], n_landed, n_taken;
+static bool has_signal;
 
 /* ---- between the world and the port ------------------------------------- */
 
@@ -99,7 +119,8 @@ static bool publishes(struct world *w)
 	const struct piece piece = { .index = w->n_published,
 				     .n_items = ITEMS };
 
-	if (w->n_published == TASKS || port_publish(&port, &piece, 0, NULL) < 0)
+	if (w->n_published == TASKS ||
+	    port_publish(&port, &piece, 0, NULL, 0) < 0)
 		return false;
 	w->n_published++;
 	return true;
@@ -197,7 +218,27 @@ static void claims(struct world *w)
 		return;
 	}
 	w->is_running = 1;
+	w->worker_stage = IN_FUNCTION;
 	ck_assert_uint_eq(w->begun[task_at(w, w->position)]++, 0);
+}
+
+/* The compare-and-swap at the end of an item was lost; the word is this one. */
+static void loses(struct world *w, uint64_t word)
+{
+	if (w->worker_stage == IN_FUNCTION &&
+	    slot_word_state(word) == SLOT_WARNED) {
+		w->worker_word = word;
+		w->worker_stage = has_signal ? FINDS_WARNING : HAS_NO_SIGNAL;
+	} else {
+		w->is_frozen = 1;
+	}
+}
+
+static void takes_signal(struct world *w)
+{
+	n_taken += w->is_pending;
+	w->is_pending = 0;
+	w->worker_stage = HAS_NO_SIGNAL;
 }
 
 static void finishes(struct world *w)
@@ -206,12 +247,14 @@ static void finishes(struct world *w)
 	uint32_t item = slot_word_item(w->worker_word);
 	uint64_t to = slot_word(item + 1 < ITEMS ? SLOT_RUNNING : SLOT_DONE,
 				tag, item + 1);
+	uint64_t word = w->worker_word;
 
-	if (!atomic_compare_exchange_strong(&slot_of(w->position)->word,
-					    &w->worker_word, to)) {
-		w->is_frozen = 1;
+	if (!atomic_compare_exchange_strong(&slot_of(w->position)->word, &word,
+					    to)) {
+		loses(w, word);
 		return;
 	}
+	w->worker_stage = IN_FUNCTION;
 	w->finished[task_at(w, w->position)]++;
 	w->worker_word = to;
 	if (item + 1 < ITEMS)
@@ -225,8 +268,12 @@ static bool acts(struct world *w)
 {
 	if (w->is_dead || w->is_frozen || (!w->holds_word && !w->is_running))
 		return false;
+	if (w->worker_stage == FINDS_WARNING && !w->is_signalled)
+		return false; /* it waits for that */
 	if (w->holds_word)
 		claims(w);
+	else if (w->worker_stage == FINDS_WARNING)
+		takes_signal(w);
 	else
 		finishes(w);
 	return true;
@@ -238,8 +285,8 @@ static bool keeper_looks(struct world *w)
 {
 	uint64_t word = rig_word(&port, w->position);
 
-	if (w->is_dead || w->keeper_slot != NOTHING ||
-	    slot_word_state(word) != SLOT_RUNNING)
+	if (w->is_dead || w->keeper_slot != NOTHING || w->keeper_owes ||
+	    !is_running_state(slot_word_state(word)))
 		return false;
 	w->keeper_slot = w->position % SLOTS;
 	w->keeper_word = word;
@@ -247,31 +294,94 @@ static bool keeper_looks(struct world *w)
 	return true;
 }
 
-static bool keeper_cuts(struct world *w)
+static void keeper_forgets(struct world *w)
 {
-	uint64_t word = w->keeper_word;
-	struct slot *slot;
-
-	if (w->is_dead || w->keeper_slot == NOTHING)
-		return false;
-	slot = slot_of(w->keeper_slot);
-	if (atomic_compare_exchange_strong(&slot->word, &word,
-					   slot_word(SLOT_CANCELLING,
-						     slot_word_tag(word),
-						     slot_word_item(word)))) {
-		unsigned task = task_at(w, w->keeper_slot);
-
-		/* this task, this item, and it has not come further */
-		ck_assert_uint_eq(task, w->keeper_task);
-		ck_assert(w->is_running && !w->is_frozen);
-		ck_assert_uint_eq(w->position % SLOTS, w->keeper_slot);
-		ck_assert_uint_eq(w->finished[task],
-				  slot_word_item(w->keeper_word));
-		w->is_cut[task] = 1;
-	}
 	w->keeper_slot = NOTHING;
 	w->keeper_word = 0;
 	w->keeper_task = 0;
+}
+
+/* What it changed is this task, this item, and it has not come further. */
+static unsigned right_task(const struct world *w)
+{
+	unsigned task = task_at(w, w->keeper_slot);
+
+	ck_assert_uint_eq(task, w->keeper_task);
+	ck_assert(w->is_running && !w->is_frozen);
+	ck_assert_uint_eq(w->position % SLOTS, w->keeper_slot);
+	ck_assert_uint_eq(w->finished[task], slot_word_item(w->keeper_word));
+	return task;
+}
+
+static bool keeper_cuts(struct world *w)
+{
+	if (w->is_dead || w->keeper_slot == NOTHING || w->keeper_owes)
+		return false;
+	if (keeper_cut(slot_of(w->keeper_slot), w->keeper_word))
+		w->is_cut[right_task(w)] = 1;
+	keeper_forgets(w);
+	return true;
+}
+
+static bool keeper_clears(struct world *w)
+{
+	if (w->is_dead || w->keeper_slot == NOTHING || w->keeper_owes ||
+	    slot_word_state(w->keeper_word) != SLOT_RUNNING)
+		return false;
+	w->is_signalled = 0;
+	w->keeper_owes = 3;
+	return true;
+}
+
+static bool keeper_warns(struct world *w)
+{
+	uint64_t word = w->keeper_word;
+
+	if (w->keeper_owes != 3)
+		return false;
+	w->keeper_owes = 0;
+	if (keeper_warn(slot_of(w->keeper_slot), word)) {
+		w->is_warned[right_task(w)] = 1;
+		w->keeper_owes = has_signal ? 2 : 1;
+		w->signal_word = slot_word(SLOT_WARNED, slot_word_tag(word),
+					   slot_word_item(word));
+	}
+	keeper_forgets(w);
+	return true;
+}
+
+static bool keeper_signals(struct world *w)
+{
+	if (w->keeper_owes != 2)
+		return false;
+	w->keeper_owes = 1;
+	w->is_pending = !w->is_dead;
+	return true;
+}
+
+static bool keeper_marks(struct world *w)
+{
+	if (w->keeper_owes != 1)
+		return false;
+	w->keeper_owes = 0;
+	w->is_signalled = 1;
+	return true;
+}
+
+/* It may be late; but the item that it was meant for is running still. */
+static bool signal_lands(struct world *w)
+{
+	uint64_t word = rig_word(&port, w->position);
+
+	if (w->is_dead || !w->is_pending || !w->is_running || w->is_frozen ||
+	    w->worker_stage != IN_FUNCTION)
+		return false;
+	ck_assert(slot_word_state(word) == SLOT_WARNED ||
+		  slot_word_state(word) == SLOT_CANCELLING);
+	ck_assert_uint_eq(slot_word_tag(word), slot_word_tag(w->signal_word));
+	ck_assert_uint_eq(slot_word_item(word), slot_word_item(w->signal_word));
+	w->is_pending = 0;
+	n_landed++;
 	return true;
 }
 
@@ -288,12 +398,13 @@ static void autopsy(struct world *w)
 		uint32_t item;
 		enum slot_state state = port_autopsy(&port, i, &item);
 
-		if (state == SLOT_RUNNING || state == SLOT_CANCELLING) {
+		if (is_running_state(state) || state == SLOT_CANCELLING) {
 			n_blamed++;
 			ck_assert(w->is_running && w->position == i);
 			ck_assert_uint_eq(item, w->finished[task]);
-			ck_assert(state == SLOT_RUNNING || w->is_cut[task] ||
+			ck_assert(is_running_state(state) || w->is_cut[task] ||
 				  w->is_killed[task]);
+			ck_assert(state != SLOT_WARNED || w->is_warned[task]);
 			end_task(w, task, BLAMED);
 		} else {
 			ck_assert(state == SLOT_QUEUED ||
@@ -340,6 +451,16 @@ static bool act(struct world *w, enum act what)
 		return keeper_looks(w);
 	case KEEPER_CUTS:
 		return keeper_cuts(w);
+	case KEEPER_CLEARS:
+		return keeper_clears(w);
+	case KEEPER_WARNS:
+		return keeper_warns(w);
+	case KEEPER_SIGNALS:
+		return keeper_signals(w);
+	case KEEPER_MARKS:
+		return keeper_marks(w);
+	case SIGNAL_LANDS:
+		return signal_lands(w);
 	case ACTS:
 		break;
 	}
@@ -359,6 +480,7 @@ static void check_end(struct world *w)
 		if (w->is_withdrawn[i])
 			ck_assert_uint_eq(w->ends[i], SKIPPED);
 		n_ends[w->ends[i]]++;
+		n_warned_ends[w->ends[i]] += w->is_warned[i];
 	}
 }
 
@@ -406,11 +528,22 @@ static void walk(void)
 	}
 }
 
+static void begin(void)
+{
+	n_seen = n_stack = 0;
+	memset(n_ends, 0, sizeof(n_ends));
+	memset(n_warned_ends, 0, sizeof(n_warned_ends));
+	n_landed = n_taken = 0;
+}
+
+/* Without a signal, and with one. */
 START_TEST(test_all_orders)
 {
 	struct world w;
 	int fd;
 
+	has_signal = _i == 1;
+	begin();
 	memset(&w, 0, sizeof(w));
 	w.keeper_slot = NOTHING;
 	rig_port(&port, &fd, SLOTS);
@@ -426,6 +559,12 @@ START_TEST(test_all_orders)
 	       n_ends[BLAMED], n_ends[UNBEGUN]);
 	for (unsigned i = DONE; i <= UNBEGUN; i++)
 		ck_assert_uint_gt(n_ends[i], 0);
+	printf("soft deadlines: %u done, %u blamed; signals: %u delivered, %u "
+	       "taken\n",
+	       n_warned_ends[DONE], n_warned_ends[BLAMED], n_landed, n_taken);
+	ck_assert_uint_gt(n_warned_ends[DONE], 0);
+	ck_assert_uint_gt(n_warned_ends[BLAMED], 0);
+	ck_assert(!has_signal || (n_landed > 0 && n_taken > 0));
 	free(seen);
 	free(stack);
 	free(table);
@@ -434,4 +573,4 @@ START_TEST(test_all_orders)
 }
 END_TEST
 
-UNIT_MAIN("pool_slots", test_all_orders)
+UNIT_LOOP_MAIN("pool_slots", 2, test_all_orders)

@@ -186,6 +186,43 @@ START_TEST(test_poll_at_each_step)
 }
 END_TEST
 
+static int put_nothing(reeve_queue *q)
+{
+	return reeve_queue_put(q, NULL, 0, 0);
+}
+
+/* The queue is emptied at each instruction of a put: who polls it afterwards, and
+ * finds nothing, is not called again for it. */
+START_TEST(test_calm_at_each_step)
+{
+	reeve_queue *q = new_queue(0, 0);
+	struct pollfd p = { .fd = reeve_queue_poll_fd(q), .events = POLLIN };
+	long stride = is_soak() ? 1 : 3 * STEP_FACTOR, n = 0;
+	bool was_in;
+	int status;
+	pid_t pid;
+
+	do {
+		status = step(put_nothing, q, n, &pid);
+		while (reeve_queue_qsize(q) > 0)
+			ck_assert_int_eq(reeve_queue_get(q, NULL, 0, 0, NULL),
+					 0);
+		(void)reeve_queue_get(q, NULL, 0, 0, NULL);
+		was_in = WIFSTOPPED(status);
+		if (was_in) {
+			(void)ptrace(PTRACE_CONT, pid, NULL, NULL);
+			(void)end_of(pid);
+		}
+		(void)reeve_queue_get(q, NULL, 0, 0, NULL);
+		if (reeve_queue_get(q, NULL, 0, 0, NULL) == -EAGAIN)
+			ck_assert_msg(poll(&p, 1, 0) == 0, "at %ld", n);
+		n += stride;
+	} while (was_in);
+	ck_assert_int_gt(n, 100);
+	reeve_queue_free(q);
+}
+END_TEST
+
 /* ---- at random ---------------------------------------------------------------------- */
 
 #define LIVES	      512 /* of producers, those of killed ones included */
@@ -402,7 +439,7 @@ END_TEST
 
 static int hold_put_lock(reeve_queue *q)
 {
-	(void)pthread_mutex_lock(&q->memory->put_lock);
+	(void)latch_lock(&q->memory->put_lock, UINT64_MAX);
 	(void)raise(SIGSTOP);
 	return 0;
 }
@@ -426,6 +463,6 @@ START_TEST(test_stopped_holder)
 END_TEST
 
 UNIT_MAIN("queue_deaths", test_killed_in_put, test_killed_in_get,
-	  test_poll_at_each_step, test_random_kills,
+	  test_poll_at_each_step, test_calm_at_each_step, test_random_kills,
 	  test_dead_sleepers_are_forgotten, test_ring_that_never_came,
 	  test_stopped_holder)

@@ -70,6 +70,18 @@ static inline void arena_give_back(struct arena *a, uint64_t mark)
 		a->tail = mark;
 }
 
+/* Will n bytes find room when all that is before mark has been given back, and
+ * nothing behind it? */
+static inline bool arena_would_fit(const struct arena *a, uint64_t mark,
+				   uint32_t n)
+{
+	struct arena copy = *a;
+	uint32_t offset;
+
+	arena_give_back(&copy, mark);
+	return arena_take(&copy, n, &offset);
+}
+
 /* Takes the last one back, when head was mark before it. */
 static inline void arena_undo(struct arena *a, uint64_t mark)
 {

@@ -31,6 +31,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "workers/base/sys/postmortem.h"
+
 #define BOARD_SEATS_MAX	  1024
 #define BOARD_MESSAGE_MAX 240
 
@@ -69,6 +71,12 @@ struct seat {
 	int32_t exit_code;  /* 0, N, -signal */
 	uint32_t core, oom; /* oom: enum seat_oom */
 	struct rusage rusage;
+	uint64_t ended_usec; /* CLOCK_MONOTONIC */
+	uint64_t busy_usec;  /* for how long its task was seen running; 0: it
+			      * was not looked at, or there was none */
+	/* What it was doing when the keeper killed it; "": it did not, or
+	 * nothing was to be seen. Always ended by a NUL. */
+	char post_mortem[POSTMORTEM_MAX];
 };
 
 enum keeper_state {
@@ -92,7 +100,8 @@ struct board {
 	_Atomic uint32_t n_live;
 	_Atomic uint64_t n_changes; /* one more with each change of a seat */
 	_Atomic uint64_t n_started, n_start_failures;
-	/* With a task timeout: the keeper sees nothing to be run and watches no
+	_Atomic uint64_t n_warned; /* tasks whose soft time was over */
+	/* With a deadline of tasks: the keeper sees nothing to be run and watches no
 	 * deadlines. Who publishes then sets it to 0 and rings keeper_fd; with
 	 * a full fence between publishing and looking at it. */
 	_Atomic uint32_t is_dozing;

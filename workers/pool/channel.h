@@ -9,7 +9,7 @@
  *     owner   struct channel_orders, free slots, the input arena
  *     worker  struct channel_signs, claimed slots, the output arena
  *     keeper  the word of the slot whose deadline is over; before a start, the
- *             limits in channel_orders
+ *             limits in channel_orders; what it has signalled
  *   A worker may scribble anywhere in it. The owner therefore keeps its own
  *   indices (struct channel_end), copies each field once and checks the copy;
  *   what does not make sense is -EBADMSG, and ends that worker.
@@ -22,17 +22,29 @@
  *     WITHDRAWN -> FREE      owner: the same, of a cancelled one
  *     QUEUED -> RUNNING      worker: claims it
  *     RUNNING -> RUNNING     worker: the next item of a chunk
- *     RUNNING -> DONE        worker: its result is there
+ *     RUNNING -> DONE        worker: its result is there; of a chunk with
+ *                            outputs of any size, the results of `item` of
+ *                            its items: the others were not begun
+ *     RUNNING -> WARNED      keeper: its soft time is over
+ *     WARNED -> RUNNING      worker: the next item of a chunk, which is not warned
+ *     WARNED -> DONE         worker
  *     QUEUED -> WITHDRAWN    owner: it is cancelled
  *     WITHDRAWN -> SKIPPED   worker: has passed it
- *     RUNNING -> CANCELLING  owner or keeper: cancelled, or its time is over;
+ *     RUNNING, WARNED -> CANCELLING
+ *                            owner or keeper: cancelled, or its time is over;
  *                            the worker loses its next change, and waits for
  *                            the kill that follows
  *     DONE, SKIPPED -> FREE  owner: collects, in order
  *
  *   The tag changes with each use, so that a late cancel or deadline never
  *   hits the next task. The item counts within a chunk: item k is running when
- *   the word says {RUNNING, k}, and items below k have their results.
+ *   the word says {RUNNING, k} or {WARNED, k}, and items below k have their
+ *   results.
+ *   With a soft signal, the keeper clears orders.is_signalled, changes the word,
+ *   sends the signal, and sets it. A worker that finds WARNED at the end of an
+ *   item waits until it is set, and takes the signal if it is still to come,
+ *   before it changes the word: so it cannot come later. (The word itself would
+ *   not do as the mark: another slot may have the same.)
  * Safety
  *   One thread on each side. Nothing here makes a system call except
  *   channel_new(), channel_map(), channel_unmap() and
@@ -44,6 +56,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "workers/pool/progress.h"
 
 #define CHANNEL_SLOTS_MIN   2
 #define CHANNEL_SLOTS_MAX   4096
@@ -61,8 +75,15 @@ enum slot_state {
 	SLOT_WITHDRAWN,
 	SLOT_SKIPPED,
 	SLOT_CANCELLING,
+	SLOT_WARNED,
 	SLOT_STATE_COUNT
 };
+
+/* The worker is in the function, as far as it knows. */
+static inline bool is_running_state(unsigned state)
+{
+	return state == SLOT_RUNNING || state == SLOT_WARNED;
+}
 
 /* word: state in bits 0-7, tag in 8-31, item in 32-63 */
 static inline uint64_t slot_word(enum slot_state state, uint32_t tag,
@@ -86,30 +107,50 @@ static inline uint32_t slot_word_item(uint64_t word)
 	return (uint32_t)(word >> 32);
 }
 
-/* A cache line. A single task is a chunk of one. */
+/* What came out of a task, whatever its size. */
+struct slot_result {
+	uint32_t offset; /* in the output arena; inline when it fits */
+	uint32_t size;	 /* bytes */
+	int32_t status;	 /* what the function returned */
+	uint32_t flags;	 /* enum slot_flags */
+	unsigned char data[CHANNEL_INLINE_SIZE];
+};
+
+enum slot_flags {
+	SLOT_HAS_MESSAGE = 1, /* the output is an error's text */
+};
+
+/* A cache line. A single task is a chunk of none. */
 struct slot {
 	_Alignas(64) _Atomic uint64_t word;
 	uint64_t function; /* a pointer (fork), or an index into the table */
 	uint32_t n_items;
-	uint32_t item_size;  /* bytes of input of each item */
+	uint32_t item_size;  /* bytes of input of each item, or SLOT_SIZED */
 	uint32_t in_offset;  /* in the input arena; inline when it fits */
-	uint32_t out_stride; /* chunks: bytes of output kept of each item */
-	uint32_t out_offset; /* in the output arena */
-	uint32_t out_size;   /* bytes; of a chunk: n_items * out_stride */
-	int32_t status;	     /* single tasks: what the function returned */
-	unsigned char data[CHANNEL_INLINE_SIZE]; /* input, then output */
-	uint32_t flags;				 /* enum slot_flags */
+	uint32_t out_stride; /* chunks: bytes of output kept of each item, or
+			      * SLOT_LOOSE */
+	/* .data is the input, then the output. Chunks have more than one
+	 * result: .offset is where they are. */
+	struct slot_result result;
 };
 
-enum slot_flags {
-	SLOT_HAS_MESSAGE = 1, /* out_size bytes of output are an error's text */
-};
+/* Inputs of different sizes: a uint32_t for each, then the inputs, all on
+ * SLOT_ALIGNMENT; more than CHANNEL_INLINE_SIZE bytes together. */
+#define SLOT_SIZED     UINT32_MAX
+#define SLOT_ALIGNMENT 16u
+/* Outputs of any size: n_items * struct slot_result, each of which says where its
+ * output is. */
+#define SLOT_LOOSE UINT32_MAX
 
-/* In front of a chunk's results: what became of each item. */
+/* Otherwise, in front of a chunk's outputs: what became of each item. */
 struct chunk_item {
 	int32_t status;
 	uint32_t size; /* bytes of output; more than out_stride: cut off */
 };
+
+/* The keeper wants the worker to be replaced. DUE_AFTER_A_TASK: one that has run
+ * nothing would gain nothing by it. */
+enum channel_due { DUE_NOT, DUE_AFTER_A_TASK, DUE_NOW };
 
 /* owner -> worker */
 struct channel_orders {
@@ -119,11 +160,14 @@ struct channel_orders {
 	_Atomic uint32_t closing;    /* leave when nothing is queued */
 	_Atomic uint64_t n_consumed; /* slots collected: outputs are free */
 	/* Set before a worker starts: */
-	uint64_t task_limit; /* it leaves after so many; 0: never */
-	uint64_t task_due;   /* it may leave after so many, when asked to */
-	_Atomic uint32_t may_leave; /* the keeper lets it go between the two */
+	uint64_t task_limit;  /* it leaves after so many; 0: never */
+	uint64_t task_due;    /* it asks for leave after so many */
+	_Atomic uint32_t due; /* enum channel_due: it has to ask for leave */
+	_Atomic uint32_t may_leave; /* the keeper lets it go */
 	uint32_t generation;	    /* which worker on this channel, from 1 */
 	uint32_t spin_usec;	    /* 0: sleep at once */
+	int32_t soft_signal;	    /* for the task that is WARNED; 0: none */
+	_Atomic uint32_t is_signalled; /* the keeper's: it has been sent */
 };
 
 enum channel_phase {
@@ -138,11 +182,15 @@ enum channel_phase {
 struct channel_signs {
 	_Alignas(64) _Atomic uint32_t asleep; /* futex: 1 while it sleeps */
 	_Atomic uint32_t phase;
+	/* Moves each millisecond while its task waits for room for output, which
+	 * the owner makes by collecting: no time of the task's own. */
+	_Atomic uint32_t n_waits;
 	/* Where a successor on this channel goes on: slots passed, and what of
 	 * the output arena may not have been collected. Written when leaving. */
 	uint64_t position, out_head, out_tail;
 	_Atomic int32_t init_status;
 	char init_message[CHANNEL_ERROR_MAX];
+	struct progress_board progress; /* of the task that runs */
 };
 
 struct channel_memory {
@@ -179,8 +227,15 @@ static inline struct slot *channel_slot(const struct channel *c, uint64_t i)
 	return &c->memory->slots[i & (c->n_slots - 1)];
 }
 
-/* Bytes of output in front of the results of a chunk, and with them. */
+static inline size_t slot_align(size_t size)
+{
+	return (size + SLOT_ALIGNMENT - 1) & ~(size_t)(SLOT_ALIGNMENT - 1);
+}
+
+/* Bytes that a chunk takes of the output arena before it begins. */
 static inline size_t chunk_output_size(uint32_t n_items, uint32_t out_stride)
 {
+	if (out_stride == SLOT_LOOSE)
+		return (size_t)n_items * sizeof(struct slot_result);
 	return (size_t)n_items * (sizeof(struct chunk_item) + out_stride);
 }

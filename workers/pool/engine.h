@@ -47,8 +47,10 @@ struct job_type {
 	 * is_last the engine forgets the job, which may be gone once its last
 	 * item has an outcome. */
 	bool (*next)(struct job *job, uint32_t max_items, struct piece *ret);
-	/* Where the inputs of piece lie; asked again after a take-back. */
-	const void *(*input)(struct job *job, const struct piece *piece);
+	/* Where the inputs of piece lie, as they are to be handed over, and how
+	 * many bytes they are; asked again after a take-back. */
+	const void *(*input)(struct job *job, const struct piece *piece,
+			     size_t *ret_size);
 	/* The first n items of piece have run. Returns how many are DONE. */
 	uint32_t (*done)(struct job *job, const struct piece *piece, uint32_t n,
 			 const struct port_output *output,
@@ -68,8 +70,19 @@ struct job {
 	TAILQ_ENTRY(job) entry;
 	const struct job_type *type;
 	uint64_t function; /* as in struct slot */
+	reeve_task_fn *fn; /* as it was given; for reports, as is: */
+	uint64_t number;
 	bool is_queued;
 	bool is_cancelled; /* nothing of it is handed out any more */
+};
+
+/* How a worker ended. */
+struct engine_end {
+	/* Of the task that it was running, if it was: CRASHED, or TIMEOUT when
+	 * the keeper cut a task. */
+	struct reeve_outcome outcome;
+	/* All but what concerns tasks, which the engine fills in. */
+	struct reeve_death death;
 };
 
 struct engine_hooks {
@@ -137,14 +150,25 @@ void engine_check(struct engine *e);
 void engine_port_live(struct engine *e, unsigned port, uint32_t generation,
 		      pid_t pid);
 
-/* It is dead. end is the outcome of the task that it was running, if it was:
- * CRASHED, or TIMEOUT when the keeper cut a task. The port is reset. */
-void engine_port_ended(struct engine *e, unsigned port,
-		       const struct reeve_outcome *end);
+/* How many workers get something to do. Those beyond get nothing more, what they
+ * have not begun is taken back, and they leave after the task that they run. To
+ * be called again with the same number when workers have come or gone: who was
+ * to leave stays when somebody else is gone. */
+void engine_resize(struct engine *e, unsigned n_workers);
 
-/* Ends everything that is queued or handed over with this outcome, except what
- * is done; all workers are dead. What is submitted later ends so at once: an
- * iteration that is not in the queue because its room is full is told then. */
+/* Is somebody to be looked after by engine_check()? */
+bool engine_has_to_check(const struct engine *e);
+
+/* It is dead. The port is reset. */
+void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end);
+
+/* Nothing is begun any more: what is queued, or handed over and not begun, ends
+ * with this outcome. What is submitted later ends so at once: an iteration that is
+ * not in the queue because its room is full is told then. What runs ends when it
+ * does, or its worker. */
+void engine_refuse(struct engine *e, const struct reeve_outcome *outcome);
+
+/* The same; and all workers are dead: what was running ends so too. */
 void engine_give_up(struct engine *e, const struct reeve_outcome *outcome);
 
 /* Items that are not handed over: those of the jobs in the queue, and those that

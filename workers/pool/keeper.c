@@ -127,7 +127,7 @@ static bool is_order_to_end(const struct keeper *k)
 
 static void obey(struct keeper *k)
 {
-	bool is_end = is_order_to_end(k);
+	bool is_end = is_order_to_end(k), is_meant;
 
 	if (k->closing_usec == 0 &&
 	    atomic_load(&k->board->order) == ORDER_CLOSE)
@@ -137,8 +137,11 @@ static void obey(struct keeper *k)
 
 		if (w->pid == 0 || w->cause != CAUSE_OWN) /* killed already */
 			continue;
-		if (is_end ||
-		    atomic_load(&k->board->seats[i].kill) == w->generation)
+		is_meant =
+			atomic_load(&k->board->seats[i].kill) == w->generation;
+		if (is_meant)
+			keeper_describe(k, i);
+		if (is_meant || is_end)
 			keeper_kill(k, i, CAUSE_KILLED);
 	}
 }
@@ -166,6 +169,7 @@ static void take_turn(struct keeper *k)
 {
 	if (k->has_deaths) {
 		keeper_reap(k);
+		keeper_repair(k);
 		if (k->has_children)
 			keeper_sweep(k);
 		keeper_settle(k);

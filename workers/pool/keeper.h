@@ -14,20 +14,28 @@
  *       start that does not reach PHASE_READY. Progress (board->progress
  *       moved) forgives. What the system refuses (fork, pipe) is counted and
  *       tried again, for as long as it takes.
- *     - a worker that left with PHASE_LEAVING because of its task limit, exit
+ *     - a worker that left with PHASE_LEAVING because of a limit, exit
  *       code 0 and no slot RUNNING or CANCELLING is replaced on the same
  *       channel at once (generation + 1; owner_fd is not rung): what is queued
- *       there stays queued. If it cannot be, it is told as CAUSE_LEFT. At
+ *       there stays queued. If it cannot be, or is one too many, or left because
+ *       of orders.closing, it is told as CAUSE_LEFT. At
  *       most recycle_max are between leaving and READY at a time: between
  *       task_due and task_limit a worker leaves when orders.may_leave is set.
+ *     - a worker that is older than max_age_usec, or larger than max_rss_bytes, is
+ *       told to ask for leave (orders.due), and leaves likewise.
  *     - any other end is told on the board; a replacement starts on another
  *       offered channel, without waiting for the owner.
+ *     - what workers share with others is repaired (keeper_repair.c).
  *     - whatever else is left of a dead worker's tree is killed: workers
  *       are subreapers too, so all that comes to the keeper as an orphan is a
  *       dead worker's.
- *     - a task that runs longer than task_timeout_usec is cut: the word of its
+ *     - a task that runs longer than task_timeout_usec (waiting for room for
+ *       output is not running) is cut: the word of its
  *       slot goes RUNNING -> CANCELLING by compare-and-swap (exactly this
  *       task and item, or nothing), then the tree is killed, CAUSE_TIMEOUT.
+ *     - one that runs longer than task_soft_timeout_usec is told: RUNNING ->
+ *       WARNED likewise, then soft_signal to the worker's first thread, then
+ *       orders.signalled.
  *     - seat.kill: that generation's tree is killed. order TERMINATE: all;
  *       order CLOSE: no replacement but in place while something is queued
  *       there; workers leave by orders.closing, and are killed start_timeout
@@ -66,13 +74,20 @@ struct keeper_config {
 	struct board *board;
 	struct keeper_seat *seats; /* board->n_seats of them */
 
-	uint64_t maxtasksperchild;  /* 0: no limit */
-	uint64_t maxtasks_jitter;   /* a worker's limit is less by up to this */
-	unsigned recycle_max;	    /* 0: no bound */
-	uint64_t task_timeout_usec; /* 0: none */
+	uint64_t maxtasksperchild; /* 0: no limit */
+	uint64_t maxtasks_jitter;  /* a worker's limit is less by up to this */
+	uint64_t max_rss_bytes;	   /* 0: no limit; memory of its own */
+	uint64_t max_age_usec;	   /* 0: no limit */
+	uint64_t max_age_jitter_usec;
+	unsigned recycle_max;		 /* 0: no bound */
+	uint64_t task_timeout_usec;	 /* 0: none */
+	uint64_t task_soft_timeout_usec; /* less than that; 0: none */
+	int soft_signal;		 /* sent then; 0: none */
 	uint64_t start_timeout_usec;
 	unsigned restart_limit;
 	uint64_t restart_interval_usec;
+
+	const struct shares *shares; /* with workers; NULL: none */
 
 	/* Runs in a fresh worker and returns its exit code; seat->channel is
 	 * mapped, all fds of the keeper but seat->bell_fd are closed, stdin is

@@ -28,6 +28,7 @@
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/str.h"
+#include "workers/base/pure/usec.h"
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/procstat.h"
 #include "workers/base/sys/tree.h"
@@ -60,6 +61,13 @@ void keeper_kill(struct keeper *k, size_t i, enum seat_cause cause)
 		w->cause = cause;
 	(void)kill(-w->pid, SIGKILL); /* fails before its setpgid() */
 	(void)kill(w->pid, SIGKILL);
+}
+
+void keeper_describe(struct keeper *k, size_t i)
+{
+	char *text = k->board->seats[i].post_mortem;
+
+	(void)postmortem_describe(k->workers[i].pid, text, POSTMORTEM_MAX);
 }
 
 /* --- reaping ------------------------------------------------------------------- */
@@ -190,6 +198,7 @@ void keeper_sweep(struct keeper *k)
 struct verdict {
 	enum seat_cause cause;
 	bool is_clean;	/* left by itself, nothing in its hands */
+	bool is_idle;	/* without having done anything */
 	bool is_queued; /* but something is waiting there */
 	bool is_failed_start;
 };
@@ -202,18 +211,19 @@ static struct verdict judge(const struct keeper *k, size_t i)
 	bool is_unready = phase == PHASE_STARTING || phase == PHASE_INIT_FAILED;
 	struct verdict v = { .cause = w->cause };
 
-	if (w->cause == CAUSE_OWN && phase == PHASE_LEAVING &&
-	    w->exit_code == 0) {
-		struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
-
-		v.is_clean = !sight.is_running;
-		v.is_queued = sight.is_queued;
-	}
 	if (w->cause == CAUSE_CUT_OFF && w->exit_code != -SIGKILL)
 		v.cause = CAUSE_OWN; /* it was on its way out */
 	else if (w->cause == CAUSE_OWN && phase == PHASE_BROKEN &&
 		 w->exit_code > 0)
 		v.cause = CAUSE_CUT_OFF;
+	if (v.cause == CAUSE_OWN && phase == PHASE_LEAVING &&
+	    w->exit_code == 0) {
+		struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
+
+		v.is_clean = !sight.is_running;
+		v.is_idle = c->memory->signs.position == w->first_position;
+		v.is_queued = sight.is_queued;
+	}
 	v.is_failed_start =
 		is_unready && v.cause != CAUSE_KILLED && v.cause != CAUSE_LEFT;
 	return v;
@@ -226,11 +236,15 @@ static bool is_closing(const struct keeper *k, size_t i)
 }
 
 /* Is the channel to have a successor at once? While closing only if something
- * waits there that nobody else would run. The dead one is counted still. */
+ * waits there that nobody else would run. The dead one is counted still. One that
+ * had done nothing and had no leave would not be the last to go so: somebody has
+ * written over the orders, which the owner puts right. */
 static bool has_to_recycle(const struct keeper *k, size_t i,
 			   const struct verdict *v)
 {
-	if (!v->is_clean || k->config->maxtasksperchild == 0 ||
+	bool is_in_vain = v->is_idle && !k->workers[i].has_leave;
+
+	if (!v->is_clean || is_in_vain || !keeper_has_limits(k->config) ||
 	    k->is_owner_gone ||
 	    atomic_load(&k->board->order) == ORDER_TERMINATE ||
 	    atomic_load(&k->board->state) == KEEPER_FATAL ||
@@ -248,14 +262,17 @@ static void describe_failure(struct keeper *k, size_t i,
 {
 	const struct channel_signs *signs = &k->seats[i].channel.memory->signs;
 	const struct worker *w = &k->workers[i];
+	const char *post_mortem = k->board->seats[i].post_mortem;
 	char text[CHANNEL_ERROR_MAX], shown[CHANNEL_ERROR_MAX / 2];
 	bool is_refused = atomic_load(&signs->phase) == PHASE_INIT_FAILED;
 
 	memcpy(text, signs->init_message, sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	if (v->cause == CAUSE_START)
-		keeper_say(k, "worker %zu: not ready in %.3f s", i,
-			   (double)k->config->start_timeout_usec / 1e6);
+		keeper_say(k, "worker %zu: not ready in %.3f s%s%.*s", i,
+			   (double)k->config->start_timeout_usec / 1e6,
+			   *post_mortem ? "; it was " : "",
+			   postmortem_gist_len(post_mortem), post_mortem);
 	else if (v->cause == CAUSE_CUT_OFF)
 		keeper_say(k,
 			   "worker %zu: closed its descriptors or executed "
@@ -290,11 +307,26 @@ static void count_failure(struct keeper *k, size_t i, const struct verdict *v)
 static bool is_hasty(const struct keeper *k, size_t i, const struct verdict *v)
 {
 	const struct worker *w = &k->workers[i];
+	bool is_expected = v->is_clean && (!v->is_idle || is_closing(k, i));
 
-	return v->cause == CAUSE_OWN && !v->is_clean &&
+	return v->cause == CAUSE_OWN && !is_expected &&
 	       k->now_usec - w->started_usec < HASTY_USEC &&
 	       !keeper_look_at_ring(&k->seats[i].channel, w->watch.slot)
 			.is_running;
+}
+
+/* Only where deadlines are watched is it known. */
+static uint64_t busy_usec(const struct keeper *k, size_t i)
+{
+	const struct watch *watch = &k->workers[i].watch;
+	uint64_t word =
+		keeper_look_at_ring(&k->seats[i].channel, watch->slot).word;
+
+	if (watch->word == 0 ||
+	    slot_word_tag(word) != slot_word_tag(watch->word) ||
+	    slot_word_item(word) != slot_word_item(watch->word))
+		return 0;
+	return usec_sub(k->now_usec, watch->since_usec);
 }
 
 static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
@@ -306,6 +338,8 @@ static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
 	seat->exit_code = w->exit_code;
 	seat->core = w->core;
 	seat->rusage = w->rusage;
+	seat->ended_usec = k->now_usec;
+	seat->busy_usec = busy_usec(k, i);
 	seat->oom = OOM_NO;
 	if (w->exit_code == -SIGKILL && cause == CAUSE_OWN)
 		seat->oom = oom_judge(&k->oom);
@@ -327,8 +361,6 @@ static void settle(struct keeper *k, size_t i)
 {
 	struct worker *w = &k->workers[i];
 	struct verdict v = judge(k, i);
-	bool is_left = v.is_clean &&
-		       (k->config->maxtasksperchild > 0 || is_closing(k, i));
 
 	close_lifeline(k, w);
 	if (has_to_recycle(k, i, &v) && keeper_start(k, i, true) == 0)
@@ -338,7 +370,8 @@ static void settle(struct keeper *k, size_t i)
 	else if (is_hasty(k, i, &v))
 		failures_hasty(&k->failures, k->now_usec,
 			       atomic_load(&k->board->progress));
-	tell_end(k, i, is_left ? CAUSE_LEFT : v.cause);
+	/* Perhaps it was told to, and then to stay, too late. */
+	tell_end(k, i, v.is_clean ? CAUSE_LEFT : v.cause);
 	*w = (struct worker){
 		.turn = w->turn,
 		.generation = w->generation,

@@ -4,7 +4,9 @@
  *   keeper_setup.c    becoming the keeper: signals, fds, mappings
  *   keeper_start.c    starting workers: when, where, and the fork
  *   keeper_end.c      the dead: reaped, judged, told; what they left
- *   keeper_watch.c    deadlines of tasks and starts; who may leave
+ *   keeper_watch.c    deadlines of tasks and starts
+ *   keeper_leave.c    who is too old or too large, and who may leave
+ *   keeper_repair.c   what the dead shared with others
  *   keeper_oom.c      was it the kernel, for want of memory?
  *
  * Everything hangs off struct keeper. What may not be trusted (channels) or
@@ -28,6 +30,9 @@
 /* The running task of a worker, as it was last looked at. */
 struct watch {
 	uint64_t slot, word; /* word 0: none */
+	uint32_t n_waits;    /* as in channel_signs */
+	uint64_t waits_usec; /* when that was seen to move */
+	uint64_t looked_usec;
 	uint64_t since_usec; /* seen first; it began up to one look earlier */
 };
 
@@ -39,8 +44,11 @@ struct worker {
 	enum seat_cause cause; /* OWN until we end it for another */
 	uint64_t started_usec, cut_off_usec; /* 0: not cut off */
 	bool is_ready;			     /* seen to be; never unseen */
+	uint64_t first_position;	     /* in the ring, at its start */
 	bool is_recycled;		     /* in place of one that left */
-	bool has_asked; /* for leave: its task_due is over */
+	uint64_t age_due_usec;
+	bool is_due;	/* it was told to ask for leave */
+	bool has_asked; /* for leave */
 	bool has_leave;
 	bool is_dead; /* reaped: to be settled in this turn */
 	int exit_code;
@@ -78,6 +86,9 @@ struct keeper {
 	struct oom oom;
 	uint64_t watch_usec; /* next look; USEC_INFINITY: dozing */
 	unsigned n_idle_looks;
+	uint64_t memory_usec;	  /* next look at the workers' memory */
+	struct patient *patients; /* what may have to be repaired */
+	unsigned n_patients;
 };
 
 /* --- keeper_setup.c: each returns 0 or -errno */
@@ -109,6 +120,9 @@ bool keeper_has_to_fill(const struct keeper *k);
  * us, and is killed then. */
 void keeper_kill(struct keeper *k, size_t i, enum seat_cause cause);
 
+/* Before that, if it hangs: writes down what it is doing. */
+void keeper_describe(struct keeper *k, size_t i);
+
 /* Reaps whoever is dead, then kills what they left, then tells or recycles. */
 void keeper_reap(struct keeper *k);
 void keeper_sweep(struct keeper *k);
@@ -117,9 +131,17 @@ void keeper_settle(struct keeper *k);
 /* Words the board's message. */
 void keeper_say(struct keeper *k, const char *format, ...) _printf_(2, 3);
 
+/* --- keeper_repair.c */
+
+/* Maps what workers share. Returns 0 or -errno. */
+int keeper_attend(struct keeper *k);
+
+/* Somebody was reaped. */
+void keeper_repair(struct keeper *k);
+
 /* --- keeper_watch.c */
 
-/* Ends what is over its time, lets go who may leave. */
+/* Ends what is over its time; then keeper_leave(). */
 void keeper_watch(struct keeper *k);
 
 /* The owner rang: it may have published. */
@@ -127,6 +149,20 @@ void keeper_watch_wake(struct keeper *k);
 
 /* When keeper_watch() is to be called again, at the latest. */
 uint64_t keeper_watch_next_usec(const struct keeper *k);
+
+/* --- keeper_leave.c */
+
+/* Are workers replaced without anything having gone wrong? */
+bool keeper_has_limits(const struct keeper_config *config);
+
+/* When a worker that starts now is old. */
+uint64_t keeper_age_due_usec(struct keeper *k);
+
+/* Tells who is too old or too large to ask for leave, and lets go who may. */
+void keeper_leave(struct keeper *k);
+uint64_t keeper_leave_next_usec(const struct keeper *k);
+
+/* --- keeper_watch.c again */
 
 /* What the ring of a channel holds. */
 struct ring_sight {
@@ -137,6 +173,7 @@ struct ring_sight {
 
 struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint);
 
-/* Freezes the task that slot was seen running with this word; false when it is
- * another word's by now. */
+/* Freezes the task that slot was seen running with this word, or tells it that
+ * its soft time is over; false when it is another word's by now. */
 bool keeper_cut(struct slot *slot, uint64_t word);
+bool keeper_warn(struct slot *slot, uint64_t word);

@@ -299,5 +299,7 @@ int keeper_setup(struct keeper *k, const struct keeper_config *config)
 		r = allocate(k);
 	if (r == 0)
 		r = hide_fds(k);
-	return r == 0 ? open_events(k) : r;
+	if (r == 0)
+		r = open_events(k);
+	return r == 0 ? keeper_attend(k) : r;
 }

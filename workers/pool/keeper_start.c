@@ -93,7 +93,10 @@ static void set_limits(struct keeper *k, struct channel_orders *orders)
 	orders->task_due = k->config->recycle_max == 0
 				   ? UINT64_MAX
 				   : limit - limit / DUE_SHARE;
+	atomic_store(&orders->due, DUE_NOT);
 	atomic_store(&orders->may_leave, 0);
+	orders->soft_signal = k->config->soft_signal;
+	atomic_store(&orders->is_signalled, 0);
 }
 
 static void prepare_channel(struct keeper *k, size_t i, uint32_t generation)
@@ -105,6 +108,7 @@ static void prepare_channel(struct keeper *k, size_t i, uint32_t generation)
 	m->signs.init_message[0] = '\0';
 	atomic_store(&m->signs.init_status, 0);
 	atomic_store(&m->signs.asleep, 0);
+	atomic_store(&m->signs.n_waits, 0);
 	atomic_store(&m->signs.phase, PHASE_STARTING);
 }
 
@@ -118,6 +122,7 @@ static void show_worker(struct keeper *k, size_t i)
 	uint32_t sequence =
 		atomic_load_explicit(&seat->sequence, memory_order_relaxed);
 
+	seat->post_mortem[0] = '\0';
 	atomic_store(&seat->sequence, sequence + 1);
 	atomic_store(&seat->pid, w->pid);
 	atomic_store(&seat->generation, w->generation);
@@ -176,11 +181,13 @@ int keeper_start(struct keeper *k, size_t i, bool is_recycled)
 {
 	struct worker *w = &k->workers[i];
 	int lifeline = -1, fd;
+	uint64_t position;
 	pid_t pid;
 
 	fd = open_lifeline(k, i, &lifeline);
 	if (fd < 0)
 		return fd;
+	position = k->seats[i].channel.memory->signs.position;
 	prepare_channel(k, i, w->generation + 1);
 	pid = fork_worker(k, i, lifeline);
 	fd_close(lifeline);
@@ -194,6 +201,8 @@ int keeper_start(struct keeper *k, size_t i, bool is_recycled)
 		.generation = w->generation + 1,
 		.lifeline_fd = fd,
 		.started_usec = k->now_usec,
+		.age_due_usec = keeper_age_due_usec(k),
+		.first_position = position,
 		.is_recycled = is_recycled,
 		.watch.slot = w->watch.slot,
 	};

@@ -1,11 +1,15 @@
-/* Deadlines, and leave.
+/* Deadlines.
  *
  * Nobody tells the keeper when a task begins: that would cost each task a
  * system call. So it looks at the rings, eight times in a task's time, and cuts
  * what it has seen unchanged for all of it: a task gets its full time, and at
  * most an eighth more. The word it saw (slot, use of the slot, item) is what it
  * changes by compare-and-swap: if that task has ended since, nothing happens to
- * the next one.
+ * the next one. A soft deadline is the same change to another state, which the
+ * task can read, and from which it may still come to its end.
+ *
+ * What a task waits for room for its output, because the owner does not collect, is
+ * not its time: such looks do not count.
  *
  * It looks only while there is something to see. After some looks at empty
  * rings it dozes, says so on the board, looks once more (the owner may have
@@ -13,14 +17,17 @@
  */
 #include "workers/pool/keeper_room.h"
 
+#include <signal.h>
+
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 
-#define LOOKS_PER_TASK	8
-#define LOOK_MIN_USEC	UINT64_C(1000)
-#define LOOK_MAX_USEC	UINT64_C(100000)
-#define IDLE_LOOKS_MAX	8
-#define LEAVE_LOOK_USEC UINT64_C(1000) /* has the successor got ready? */
+#define LOOKS_PER_TASK 8
+#define LOOK_MIN_USEC  UINT64_C(1000)
+#define LOOK_MAX_USEC  UINT64_C(100000)
+#define IDLE_LOOKS_MAX 8
+/* A worker that waits for room says so each millisecond, when it has a CPU. */
+#define ROOM_SILENCE_USEC UINT64_C(10000)
 
 /* --- tasks ------------------------------------------------------------------- */
 
@@ -34,7 +41,7 @@ struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint)
 		unsigned state = slot_word_state(word);
 
 		sight.is_queued |= state == SLOT_QUEUED;
-		if (state != SLOT_RUNNING && state != SLOT_CANCELLING)
+		if (!is_running_state(state) && state != SLOT_CANCELLING)
 			continue;
 		sight.is_running = true;
 		sight.slot = i;
@@ -44,13 +51,79 @@ struct ring_sight keeper_look_at_ring(const struct channel *c, uint64_t hint)
 	return sight;
 }
 
+static bool change_state(struct slot *slot, uint64_t word, enum slot_state to)
+{
+	return atomic_compare_exchange_strong(&slot->word, &word,
+					      slot_word(to, slot_word_tag(word),
+							slot_word_item(word)));
+}
+
 bool keeper_cut(struct slot *slot, uint64_t word)
 {
+	return is_running_state(slot_word_state(word)) &&
+	       change_state(slot, word, SLOT_CANCELLING);
+}
+
+bool keeper_warn(struct slot *slot, uint64_t word)
+{
 	return slot_word_state(word) == SLOT_RUNNING &&
-	       atomic_compare_exchange_strong(&slot->word, &word,
-					      slot_word(SLOT_CANCELLING,
-							slot_word_tag(word),
-							slot_word_item(word)));
+	       change_state(slot, word, SLOT_WARNED);
+}
+
+/* The worker that finds its word changed waits until the signal is sent. It goes
+ * to the thread that runs the task, and no other. */
+static bool warn(struct keeper *k, size_t i, struct slot *slot)
+{
+	struct channel_orders *orders = &k->seats[i].channel.memory->orders;
+	struct worker *w = &k->workers[i];
+	const uint64_t word = w->watch.word;
+
+	if (slot_word_state(word) != SLOT_RUNNING)
+		return false; /* it has been warned, and needs the mark */
+	atomic_store(&orders->is_signalled, 0);
+	if (!keeper_warn(slot, word))
+		return false;
+	w->watch.word = slot_word(SLOT_WARNED, slot_word_tag(word),
+				  slot_word_item(word));
+	if (k->config->soft_signal > 0)
+		(void)tgkill(w->pid, w->pid, k->config->soft_signal);
+	atomic_store(&orders->is_signalled, 1);
+	atomic_fetch_add(&k->board->n_warned, 1);
+	return true;
+}
+
+/* The same task is running, for so long. */
+static void mind(struct keeper *k, size_t i, uint64_t usec)
+{
+	const struct keeper_config *config = k->config;
+	const struct watch *watch = &k->workers[i].watch;
+	struct slot *slot = channel_slot(&k->seats[i].channel, watch->slot);
+
+	if (config->task_soft_timeout_usec > 0 &&
+	    usec >= config->task_soft_timeout_usec && warn(k, i, slot))
+		return;
+	if (config->task_timeout_usec == 0 || usec < config->task_timeout_usec)
+		return;
+	keeper_describe(k, i); /* a task that is cut does something else */
+	if (keeper_cut(slot, watch->word))
+		keeper_kill(k, i, CAUSE_TIMEOUT);
+	else
+		k->board->seats[i].post_mortem[0] = '\0';
+}
+
+/* Does it wait until the owner has collected? Who does says so again and again:
+ * one that only wrote over its memory has said so once. */
+static bool is_waiting_for_room(const struct channel *c, struct watch *watch,
+				uint64_t now_usec)
+{
+	uint32_t n = atomic_load(&c->memory->signs.n_waits);
+
+	if (n != watch->n_waits) {
+		watch->n_waits = n;
+		watch->waits_usec = now_usec;
+	}
+	return n != 0 &&
+	       usec_sub(now_usec, watch->waits_usec) <= ROOM_SILENCE_USEC;
 }
 
 /* Returns true when there is something to be watched. */
@@ -59,16 +132,17 @@ static bool look(struct keeper *k, size_t i)
 	struct worker *w = &k->workers[i];
 	const struct channel *c = &k->seats[i].channel;
 	struct ring_sight sight = keeper_look_at_ring(c, w->watch.slot);
-	const uint64_t word = sight.word;
+	uint64_t passed_usec = usec_sub(k->now_usec, w->watch.looked_usec);
 
 	w->watch.slot = sight.slot;
-	if (word != w->watch.word) {
-		w->watch.word = word;
+	w->watch.looked_usec = k->now_usec;
+	if (is_waiting_for_room(c, &w->watch, k->now_usec))
+		w->watch.since_usec += passed_usec;
+	if (sight.word != w->watch.word) {
+		w->watch.word = sight.word;
 		w->watch.since_usec = k->now_usec;
-	} else if (usec_sub(k->now_usec, w->watch.since_usec) >=
-			   k->config->task_timeout_usec &&
-		   keeper_cut(channel_slot(c, sight.slot), word)) {
-		keeper_kill(k, i, CAUSE_TIMEOUT);
+	} else if (sight.is_running) {
+		mind(k, i, usec_sub(k->now_usec, w->watch.since_usec));
 	}
 	return sight.is_running || sight.is_queued;
 }
@@ -83,9 +157,28 @@ static bool look_at_all(struct keeper *k)
 	return is_busy;
 }
 
+/* The shorter of the two deadlines; 0: there is none. */
+static uint64_t least_timeout_usec(const struct keeper_config *c)
+{
+	return c->task_soft_timeout_usec > 0 ? c->task_soft_timeout_usec
+					     : c->task_timeout_usec;
+}
+
+/* The next deadline of what it runs. */
+static uint64_t due_usec(const struct keeper_config *c, const struct watch *w)
+{
+	uint64_t timeout_usec = slot_word_state(w->word) == SLOT_RUNNING
+					? least_timeout_usec(c)
+					: c->task_timeout_usec;
+
+	return is_running_state(slot_word_state(w->word)) && timeout_usec > 0
+		       ? usec_add(w->since_usec, timeout_usec)
+		       : USEC_INFINITY;
+}
+
 static uint64_t next_look_usec(const struct keeper *k)
 {
-	uint64_t timeout_usec = k->config->task_timeout_usec;
+	uint64_t timeout_usec = least_timeout_usec(k->config);
 	uint64_t next = MIN(MAX(timeout_usec / LOOKS_PER_TASK, LOOK_MIN_USEC),
 			    LOOK_MAX_USEC);
 
@@ -93,18 +186,15 @@ static uint64_t next_look_usec(const struct keeper *k)
 	for (size_t i = 0; i < k->n_seats; i++) {
 		const struct worker *w = &k->workers[i];
 
-		if (w->pid > 0 &&
-		    slot_word_state(w->watch.word) == SLOT_RUNNING &&
-		    w->cause == CAUSE_OWN)
-			next = MIN(next,
-				   usec_add(w->watch.since_usec, timeout_usec));
+		if (w->pid > 0 && w->cause == CAUSE_OWN)
+			next = MIN(next, due_usec(k->config, &w->watch));
 	}
 	return next;
 }
 
 static void watch_tasks(struct keeper *k)
 {
-	if (k->config->task_timeout_usec == 0) {
+	if (least_timeout_usec(k->config) == 0) {
 		k->watch_usec = USEC_INFINITY;
 		return;
 	}
@@ -150,69 +240,36 @@ static uint64_t leave_due_usec(const struct keeper *k)
 				  k->config->start_timeout_usec);
 }
 
+/* Whose time is over, but for a task's? */
+static bool choose_kill(const struct keeper *k, const struct worker *w,
+			enum seat_cause *ret_cause)
+{
+	if (w->cut_off_usec != 0 && k->now_usec >= w->cut_off_usec)
+		*ret_cause = CAUSE_CUT_OFF;
+	else if (!w->is_ready && k->config->start_timeout_usec > 0 &&
+		 k->now_usec >= start_due_usec(k, w))
+		*ret_cause = CAUSE_START;
+	else if (k->now_usec >= leave_due_usec(k))
+		*ret_cause = CAUSE_LEFT;
+	else
+		return false;
+	return true;
+}
+
 static void watch_worker(struct keeper *k, size_t i)
 {
 	const struct channel_signs *signs = &k->seats[i].channel.memory->signs;
 	struct worker *w = &k->workers[i];
+	enum seat_cause cause;
 
 	if (!w->is_ready)
 		w->is_ready = atomic_load_explicit(&signs->phase,
 						   memory_order_relaxed) !=
 			      PHASE_STARTING;
-	if (w->cause != CAUSE_OWN)
-		return;
-	if (w->cut_off_usec != 0 && k->now_usec >= w->cut_off_usec)
-		keeper_kill(k, i, CAUSE_CUT_OFF);
-	else if (!w->is_ready && k->config->start_timeout_usec > 0 &&
-		 k->now_usec >= start_due_usec(k, w))
-		keeper_kill(k, i, CAUSE_START);
-	else if (k->now_usec >= leave_due_usec(k))
-		keeper_kill(k, i, CAUSE_LEFT);
-}
-
-/* --- leave ----------------------------------------------------------------------- */
-
-/* Between leaving and ready. */
-static bool is_recycling(const struct worker *w)
-{
-	return w->pid > 0 && (w->has_leave || (w->is_recycled && !w->is_ready));
-}
-
-static bool is_waiting(const struct worker *w)
-{
-	return w->pid > 0 && w->has_asked && !w->has_leave;
-}
-
-static void grant_leave(struct keeper *k)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < k->n_seats; i++)
-		n += is_recycling(&k->workers[i]);
-	for (size_t i = 0; i < k->n_seats && n < k->config->recycle_max; i++) {
-		struct worker *w = &k->workers[i];
-
-		if (!is_waiting(w))
-			continue;
-		n += !is_recycling(w);
-		w->has_leave = true;
-		atomic_store(&k->seats[i].channel.memory->orders.may_leave, 1);
+	if (w->cause == CAUSE_OWN && choose_kill(k, w, &cause)) {
+		keeper_describe(k, i);
+		keeper_kill(k, i, cause);
 	}
-}
-
-/* A successor that gets ready does not say so: looked at only while somebody
- * waits for it. */
-static bool has_to_look_for_leave(const struct keeper *k)
-{
-	bool is_awaited = false, is_starting = false;
-
-	for (size_t i = 0; i < k->n_seats; i++) {
-		const struct worker *w = &k->workers[i];
-
-		is_awaited |= is_waiting(w);
-		is_starting |= w->pid > 0 && w->is_recycled && !w->is_ready;
-	}
-	return is_awaited && is_starting;
 }
 
 /* --- all of it ------------------------------------------------------------------- */
@@ -222,8 +279,7 @@ void keeper_watch(struct keeper *k)
 	for (size_t i = 0; i < k->n_seats; i++)
 		if (k->workers[i].pid > 0)
 			watch_worker(k, i);
-	if (k->config->recycle_max > 0)
-		grant_leave(k);
+	keeper_leave(k);
 	watch_tasks(k);
 }
 
@@ -242,7 +298,5 @@ uint64_t keeper_watch_next_usec(const struct keeper *k)
 			next = MIN(next, start_due_usec(k, w));
 		next = MIN(next, leave_due_usec(k));
 	}
-	if (k->config->recycle_max > 0 && has_to_look_for_leave(k))
-		next = MIN(next, usec_add(k->now_usec, LEAVE_LOOK_USEC));
-	return next;
+	return MIN(next, keeper_leave_next_usec(k));
 }

@@ -81,10 +81,12 @@ static bool map_next(struct job *job, uint32_t max_items, struct piece *ret)
 	return true;
 }
 
-static const void *map_input(struct job *job, const struct piece *piece)
+static const void *map_input(struct job *job, const struct piece *piece,
+			     size_t *ret_size)
 {
 	const struct map *m = map_of(job);
 
+	*ret_size = piece->n_items * m->spec.input_size;
 	return (const unsigned char *)m->spec.inputs +
 	       piece->index * m->spec.input_size;
 }
@@ -262,6 +264,7 @@ static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (r < 0)
 		return r;
 	m->job.type = &map_type;
+	m->job.fn = fn;
 	m->n_left = spec->n_items;
 	m->chunk = choose_chunk(spec, pool->n_processes);
 	return 0;
@@ -269,6 +272,7 @@ static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 
 static void start(struct map *m)
 {
+	m->job.number = ++m->pool->n_jobs;
 	m->pool->n_tasks++;
 	if (m->n_left == 0)
 		finish(m);
@@ -316,7 +320,7 @@ static int map_async(struct reeve_pool *pool, reeve_task_fn *fn,
 		result->userdata = callbacks->userdata;
 	}
 	if (ret_result) {
-		result->refs++;
+		result_share(result);
 		*ret_result = result;
 	}
 	m->result = result;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/spawn.h"
 #include "workers/pool/setup.h"
+#include "workers/pool/shares.h"
 
 #define DEFAULT_WINDOW		 64
 #define DEFAULT_QUEUE_TASKS	 (1u << 20)
@@ -42,7 +44,7 @@
 
 int pool_enter(struct reeve_pool *pool)
 {
-	uintptr_t self = (uintptr_t)pthread_self(), nobody = 0;
+	uintptr_t self = (uintptr_t)pthread_self(), who = 0;
 
 	if (!pool)
 		return -EINVAL;
@@ -54,11 +56,11 @@ int pool_enter(struct reeve_pool *pool)
 		pool->depth += r == 0;
 		return r;
 	}
-	if (pool->in_source && atomic_load(&pool->inside) == self)
-		return -EDEADLK;
-	if (!atomic_compare_exchange_strong(&pool->inside, &nobody, self) &&
-	    nobody != self)
+	if (!atomic_compare_exchange_strong(&pool->inside, &who, self) &&
+	    (who & ~POOL_ASKED) != self)
 		return -EBUSY;
+	if (who != 0 && pool->in_source)
+		return -EDEADLK;
 	pool->depth++;
 	return 0;
 }
@@ -73,13 +75,15 @@ int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
 {
 	if (!fn)
 		return -EINVAL;
+	if (pool->handlers.n > 0)
+		return handlers_index(&pool->handlers, fn, ret_function);
 	*ret_function = (uint64_t)(uintptr_t)fn;
 	return pool->setup.table ? setup_find_task(fn, ret_function) : 0;
 }
 
 /* ---- the spec ---------------------------------------------------------------- */
 
-static int count_processes(int wanted, unsigned *ret_n)
+int pool_count_processes(int wanted, unsigned *ret_n)
 {
 	unsigned cpus = reeve_cpu_count();
 
@@ -92,6 +96,18 @@ static int count_processes(int wanted, unsigned *ret_n)
 	else
 		*ret_n = MIN(cpus - 1, (unsigned)REEVE_PROCESSES_MAX);
 	return 0;
+}
+
+/* How many there are to be now, and at most. */
+static int choose_sizes(struct reeve_pool *pool)
+{
+	int r = pool_count_processes(pool->spec.processes, &pool->n_processes);
+	int most = pool->spec.processes_max;
+
+	if (r < 0 || most < 0 || most > REEVE_PROCESSES_MAX)
+		return -EINVAL;
+	pool->n_processes_max = most ? (unsigned)most : pool->n_processes;
+	return pool->n_processes_max < pool->n_processes ? -EINVAL : 0;
 }
 
 /* A power of two for the ring. */
@@ -120,14 +136,33 @@ static void fill_defaults(struct reeve_pool_spec *s)
 					   : DEFAULT_RESTART_INTERVAL;
 }
 
+/* Two are glibc's own. */
+static bool is_signal_for_tasks(int signo)
+{
+	return signo > 0 && signo <= SIGRTMAX && signo != SIGKILL &&
+	       signo != SIGSTOP && (signo < __SIGRTMIN || signo >= SIGRTMIN);
+}
+
+static bool has_good_deadlines(const struct reeve_pool_spec *s)
+{
+	if (s->task_soft_timeout_usec == 0)
+		return s->soft_signal == 0;
+	return (s->task_timeout_usec == 0 ||
+		s->task_soft_timeout_usec < s->task_timeout_usec) &&
+	       (s->soft_signal == 0 || is_signal_for_tasks(s->soft_signal));
+}
+
 static int check_spec(const struct reeve_pool_spec *s)
 {
 	if (s->window > CHANNEL_SLOTS_MAX ||
 	    (s->initializer_size > 0 && !s->initializer_argument) ||
 	    s->maxtasks_jitter > s->maxtasksperchild ||
+	    s->max_age_jitter_usec > s->max_age_usec ||
+	    !has_good_deadlines(s) ||
 	    (s->service != REEVE_SERVICE_CALLER &&
 	     s->service != REEVE_SERVICE_THREAD) ||
-	    (unsigned)s->context > REEVE_CONTEXT_SPAWN)
+	    (unsigned)s->context > REEVE_CONTEXT_SPAWN ||
+	    (s->handler_initializer && !s->handlers))
 		return -EINVAL;
 	return 0;
 }
@@ -149,7 +184,7 @@ static int copy_spec(struct reeve_pool *pool, const struct reeve_pool_spec *s)
 	pool->setup.initializer = s->initializer;
 	pool->setup.argument = pool->init_argument;
 	pool->setup.argument_size = s->initializer_size;
-	return 0;
+	return shares_new(s->shared, &pool->setup.shares);
 }
 
 /* ---- making it ------------------------------------------------------------------ */
@@ -194,7 +229,10 @@ static void free_memory(struct reeve_pool *pool)
 	}
 	if (pool->fork_mark)
 		(void)munmap(pool->fork_mark, MARK_SIZE);
+	shares_free(pool->setup.shares);
 	free(pool->init_argument);
+	free((char *)(uintptr_t)pool->handlers.text);
+	free(pool->program);
 	free(pool->name);
 	free(pool);
 }
@@ -228,15 +266,14 @@ static int build(struct reeve_pool *pool)
 {
 	int r;
 
-	pool->n_seats = pool->n_processes + 1 + pool->n_processes / 4;
+	pool->n_seats = pool->n_processes_max + 1 + pool->n_processes_max / 4;
 	pool->window = ring_slots(pool->spec.window);
 	spin_init(&pool->spin, pool->spec.spin_usec < 0
 				       ? 0
 				       : (uint32_t)pool->spec.spin_usec);
 	r = make_fork_mark(pool);
 	if (r == 0)
-		r = setup_choose_context(pool->spec.context, &pool->setup,
-					 &pool->spec.context);
+		r = setup_choose_context(pool);
 	if (r == 0)
 		r = seats_new(pool);
 	if (r == 0)
@@ -276,9 +313,9 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	TAILQ_INIT(&pool->spare);
 	TAILQ_INIT(&pool->engine.queue);
 	make_lock(pool);
-	r = count_processes(s.processes, &pool->n_processes);
+	r = copy_spec(pool, &s);
 	if (r == 0)
-		r = copy_spec(pool, &s);
+		r = choose_sizes(pool);
 	if (r == 0)
 		r = build(pool);
 	if (r < 0) {
@@ -289,8 +326,13 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 		destroy(pool);
 		return r;
 	}
-	*ret_pool = pool;
-	return 0;
+	if (pool->handlers.n > 0)
+		r = handlers_await(pool);
+	if (r < 0)
+		(void)reeve_pool_free(pool);
+	else
+		*ret_pool = pool;
+	return r;
 }
 
 /* ---- ending it ------------------------------------------------------------------- */
@@ -431,27 +473,60 @@ static void take_apart(struct reeve_pool *pool)
 	engine_done(&pool->engine);
 }
 
-static void go_out(struct reeve_pool *pool)
+bool pool_ask(struct reeve_pool *pool)
 {
-	bool is_empty = --pool->depth == 0;
+	uintptr_t who = atomic_load(&pool->inside);
 
-	if (pool->is_threaded) {
-		if (pool->is_awaited)
-			(void)pthread_cond_broadcast(&pool->changed);
-		pthread_mutex_unlock(&pool->lock);
-	} else if (is_empty) {
-		atomic_store(&pool->inside, 0);
-	}
+	while (who != 0)
+		if (atomic_compare_exchange_weak(&pool->inside, &who,
+						 who | POOL_ASKED))
+			return true;
+	return false;
 }
 
-/* Goes out and gives a reference back. */
+/* false: still inside, for something has to be freed. */
+static bool try_to_go_out(struct reeve_pool *pool)
+{
+	uintptr_t self = (uintptr_t)pthread_self(), who = self;
+
+	if (!pool->is_threaded && pool->depth == 1) {
+		pool->depth = 0;
+		if (atomic_compare_exchange_strong(&pool->inside, &who, 0))
+			return true; /* it may be gone */
+		pool->depth = 1;
+		atomic_store(&pool->inside, self);
+		return false;
+	}
+	pool->depth--;
+	if (!pool->is_threaded)
+		return true;
+	if (pool->is_awaited)
+		(void)pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+	return true;
+}
+
+static void go_out(struct reeve_pool *pool)
+{
+	while (!try_to_go_out(pool))
+		result_free_released(pool);
+}
+
+/* Gives a reference back and goes out. With the last one, no result is left, and
+ * who has released one has all but said so; he must not come in any more. */
 static void drop(struct reeve_pool *pool)
 {
 	bool is_last = --pool->refs == 0;
 
-	go_out(pool);
-	if (is_last)
-		destroy(pool);
+	while ((!is_last || pool->is_threaded) && !try_to_go_out(pool)) {
+		result_free_released(pool);
+		is_last = pool->refs == 0;
+	}
+	if (!is_last)
+		return;
+	while (atomic_load(&pool->n_releasing) > 0)
+		(void)sched_yield();
+	destroy(pool);
 }
 
 /* A callback has freed it, and the last call that was under way returns. */

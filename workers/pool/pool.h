@@ -17,7 +17,9 @@
 #include <reeve/pool.h>
 
 #include "workers/base/sys/spin.h"
+#include "workers/pool/deaths.h"
 #include "workers/pool/engine.h"
+#include "workers/pool/handlers.h"
 #include "workers/pool/keeper.h"
 #include "workers/pool/worker.h"
 
@@ -42,7 +44,7 @@ struct reeve_pool {
 	struct port *ports;
 	struct seat_view *views;
 	struct keeper_seat *seats; /* as the keeper gets them */
-	unsigned n_seats, n_processes;
+	unsigned n_seats, n_processes, n_processes_max;
 	uint32_t window;
 	enum pool_phase phase;
 	bool is_terminated; /* what has no outcome is cancelled */
@@ -53,6 +55,8 @@ struct reeve_pool {
 	/* what it was made from */
 	char *name;
 	void *init_argument;
+	struct handlers handlers; /* n: 0: none */
+	char *program;		  /* reeve-worker, for them */
 	struct worker_setup setup;
 	struct reeve_pool_spec spec;
 
@@ -68,13 +72,15 @@ struct reeve_pool {
 	uint64_t done_at_keeper;    /* tasks, when the last one was started */
 
 	/* queue of single tasks, and its bounds */
-	uint64_t n_tasks;		     /* jobs accepted and not over */
+	uint64_t n_jobs;		     /* accepted so far */
+	uint64_t n_tasks;		     /* ... and not over */
 	uint64_t n_iterators;		     /* ... of which iterators */
 	uint64_t n_bytes;		     /* of inputs copied for them */
 	TAILQ_HEAD(, reeve_result) finished; /* callbacks to be called */
 	TAILQ_HEAD(, reeve_result) spare;
 	unsigned n_spare;
-	uint64_t n_unseen, n_outcomes;
+	uint64_t n_unseen, n_outcomes, n_resized_away;
+	struct deaths deaths;
 	uint64_t n_samples, latency_sum, latency_max, n_sampled;
 
 	/* waiting */
@@ -86,9 +92,14 @@ struct reeve_pool {
 	bool is_look_due;
 
 	/* who is inside */
-	unsigned char *fork_mark;  /* 0 in a forked child */
-	_Atomic(uintptr_t) inside; /* CALLER: the thread that is */
-	unsigned depth;		   /* calls under way; THREAD: of all threads */
+	unsigned char *fork_mark; /* 0 in a forked child */
+	/* CALLER: the thread that is, and POOL_ASKED */
+	_Atomic(uintptr_t) inside;
+	/* Results whose last reference went while another thread was inside: it
+	 * frees them when it leaves. */
+	_Atomic(struct reeve_result *) released;
+	_Atomic unsigned n_releasing; /* threads that are adding to them */
+	unsigned depth; /* calls under way; THREAD: of all threads */
 	bool in_callback, is_freed;
 	bool is_awaited; /* who frees waits until all others are out */
 	pthread_t callback_thread;
@@ -102,6 +113,10 @@ struct reeve_pool {
 	pthread_t thread;
 };
 
+/* In pool.inside: released results wait for who leaves. (The ids of threads are
+ * addresses, and even.) */
+#define POOL_ASKED ((uintptr_t)1)
+
 /* ---- pool.c: entering and leaving ------------------------------------------ */
 
 /* 0, -ECHILD or -EBUSY; then pool_leave() has to follow. */
@@ -114,6 +129,13 @@ int pool_admits(const struct reeve_pool *pool);
 struct reeve_pool *pool_ref(struct reeve_pool *pool);
 /* Leaves, and gives a reference back; the last one frees the memory. */
 void pool_leave_unref(struct reeve_pool *pool);
+
+/* Asks the thread that is inside to free what was released. false: there is none
+ * (any more). */
+bool pool_ask(struct reeve_pool *pool);
+
+/* What a number of processes in a spec comes to. Returns 0 or -EINVAL. */
+int pool_count_processes(int wanted, unsigned *ret_n);
 
 /* Ends everything, now. Inside the pool. */
 void pool_terminate(struct reeve_pool *pool);
@@ -160,6 +182,9 @@ void seats_forget(struct reeve_pool *pool);
 /* Looks at what the keeper says. */
 void seats_look(struct reeve_pool *pool);
 
+/* The number of workers is n_processes from now on. */
+void seats_resize(struct reeve_pool *pool, unsigned n_processes);
+
 /* Tells the keeper that the board has changed. */
 void seats_ring(const struct reeve_pool *pool);
 
@@ -186,7 +211,8 @@ struct reeve_result {
 	struct job job;
 	TAILQ_ENTRY(reeve_result) entry; /* finished or spare */
 	struct reeve_pool *pool;
-	unsigned refs;
+	_Atomic unsigned refs; /* taken and given back by any thread */
+	struct reeve_result *next_released;
 	enum reeve_outcome_kind kind;
 	int status;
 	unsigned seat;
@@ -217,8 +243,20 @@ struct reeve_result *result_new(struct reeve_pool *pool);
 void result_finish(struct reeve_result *result,
 		   const struct reeve_outcome *outcome);
 
+/* One more reference, to a result that no other thread knows of yet. */
+static inline void result_share(struct reeve_result *result)
+{
+	unsigned refs =
+		atomic_load_explicit(&result->refs, memory_order_relaxed);
+
+	atomic_store_explicit(&result->refs, refs + 1, memory_order_relaxed);
+}
+
 /* Gives the pool's reference back. Inside the pool. */
 void result_release(struct reeve_result *result);
+
+/* Frees what other threads have released. Inside the pool. */
+void result_free_released(struct reeve_pool *pool);
 
 bool result_is_over(const void *result);
 

@@ -33,7 +33,7 @@ void port_repeat(struct port *port)
 	m->n_slots = port->channel.n_slots;
 	m->orders.spin_usec = port->spin_usec;
 	atomic_store(&m->orders.n_consumed, port->head);
-	atomic_store(&m->orders.closing, port->is_closing);
+	atomic_store(&m->orders.closing, port->is_closing || port->is_leaving);
 }
 
 void port_reset(struct port *port)
@@ -49,10 +49,11 @@ void port_reset(struct port *port)
 	arena_reset(&port->in, CHANNEL_ARENA_SIZE);
 	port->out_high = 0;
 	port->head = port->tail = 0;
+	port->is_leaving = port->was_leaving = false;
 	port_repeat(port);
 	port->state = PORT_RESET;
 	port->n_items = 0;
-	port->n_waited = 0;
+	port->n_waited = port->n_lingered = 0;
 }
 
 void port_close(struct port *port)
@@ -61,12 +62,21 @@ void port_close(struct port *port)
 	atomic_store(&port->channel.memory->orders.closing, 1);
 }
 
+void port_set_leaving(struct port *port, bool is_leaving)
+{
+	port->is_leaving = is_leaving;
+	port->was_leaving |= is_leaving;
+	port->n_lingered = 0;
+	atomic_store(&port->channel.memory->orders.closing,
+		     port->is_closing || is_leaving);
+}
+
 /* ---- handing over ---------------------------------------------------------- */
 
 int port_publish(struct port *port, const struct piece *piece,
-		 uint64_t function, const void *input)
+		 uint64_t function, const void *input, size_t size)
 {
-	uint32_t size = piece->item_size * piece->n_items, offset = 0;
+	uint32_t offset = 0;
 	struct slot *slot = channel_slot(&port->channel, port->tail);
 	struct piece *own = port_piece(port, port->tail);
 	uint32_t tag = own->tag + 1;
@@ -77,11 +87,11 @@ int port_publish(struct port *port, const struct piece *piece,
 	own->tag = tag & 0xffffff;
 	own->mark_before = port->in.head;
 	if (size > CHANNEL_INLINE_SIZE) {
-		if (!arena_take(&port->in, size, &offset))
+		if (!arena_take(&port->in, (uint32_t)size, &offset))
 			return -ENOBUFS;
 		memcpy(port->channel.in + offset, input, size);
 	} else if (size > 0) {
-		memcpy(slot->data, input, size);
+		memcpy(slot->result.data, input, size);
 	}
 	own->mark = port->in.head;
 	slot->function = function;
@@ -114,6 +124,15 @@ bool port_take_back(struct port *port, struct piece *ret_piece)
 	return true;
 }
 
+void port_drop_cancelled(struct port *port)
+{
+	struct piece piece;
+
+	while (port_load(port) > 0 && !port_piece(port, port->tail - 1)->job &&
+	       port_take_back(port, &piece))
+		;
+}
+
 int port_cancel(struct port *port, uint64_t i)
 {
 	const struct piece *own = port_piece(port, i);
@@ -124,7 +143,7 @@ int port_cancel(struct port *port, uint64_t i)
 		    &slot->word, &word, slot_word(SLOT_WITHDRAWN, own->tag, 0)))
 		return 1;
 	/* Running: the item may move on while we look. */
-	while (slot_word_state(word) == SLOT_RUNNING &&
+	while (is_running_state(slot_word_state(word)) &&
 	       slot_word_tag(word) == own->tag)
 		if (atomic_compare_exchange_strong(
 			    &slot->word, &word,
@@ -136,59 +155,106 @@ int port_cancel(struct port *port, uint64_t i)
 
 /* ---- what came back --------------------------------------------------------- */
 
-/* Checks it, and notes how far the arena is used. */
-static bool is_in_arena(struct port *port, uint32_t offset, uint32_t size)
+static bool is_in_arena(uint32_t offset, size_t size)
 {
-	if (size > CHANNEL_ARENA_SIZE || offset > CHANNEL_ARENA_SIZE - size)
-		return false;
-	port->out_high = MAX(port->out_high, offset + size);
-	return true;
+	return size <= CHANNEL_ARENA_SIZE &&
+	       offset <= CHANNEL_ARENA_SIZE - size;
+}
+
+/* For port_has_to_trim(). */
+static void note_use(struct port *port, const unsigned char *end)
+{
+	port->out_high =
+		MAX(port->out_high, (uint32_t)(end - port->channel.out));
+}
+
+/* One result, wherever it stands. */
+static inline bool show_result(const unsigned char *arena,
+			       const struct slot_result *result,
+			       struct port_output *ret)
+{
+	uint32_t size = *(const volatile uint32_t *)&result->size;
+	uint32_t offset = *(const volatile uint32_t *)&result->offset;
+
+	ret->n_items = 1;
+	ret->size = size;
+	ret->status = *(const volatile int32_t *)&result->status;
+	ret->has_message =
+		*(const volatile uint32_t *)&result->flags & SLOT_HAS_MESSAGE;
+	ret->items = NULL;
+	ret->data = result->data;
+	if (size <= CHANNEL_INLINE_SIZE)
+		return true;
+	ret->data = arena + offset;
+	return size <= CHANNEL_PAYLOAD_MAX && is_in_arena(offset, size);
 }
 
 static bool show_single(struct port *port, const struct slot *slot,
 			struct port_output *ret)
 {
-	uint32_t size = *(const volatile uint32_t *)&slot->out_size;
-	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
-
-	ret->size = size;
-	ret->status = *(const volatile int32_t *)&slot->status;
-	ret->has_message =
-		*(const volatile uint32_t *)&slot->flags & SLOT_HAS_MESSAGE;
-	ret->items = NULL;
-	ret->data = slot->data;
-	if (size <= CHANNEL_INLINE_SIZE)
-		return true;
-	if (size > CHANNEL_PAYLOAD_MAX || !is_in_arena(port, offset, size))
+	if (!show_result(port->channel.out, &slot->result, ret))
 		return false;
-	ret->data = port->channel.out + offset;
+	if (ret->size > CHANNEL_INLINE_SIZE)
+		note_use(port, ret->data + ret->size);
 	return true;
 }
 
-static bool show_chunk(struct port *port, const struct slot *slot,
-		       const struct piece *own, struct port_output *ret)
+bool port_output_of(const struct port_output *chunk, uint32_t i,
+		    struct port_output *ret)
 {
-	uint32_t offset = *(const volatile uint32_t *)&slot->out_offset;
+	return show_result(chunk->arena, &chunk->results[i], ret);
+}
+
+/* The chunk makes sense if each of its results does. */
+static bool show_loose(struct port *port, struct port_output *ret)
+{
+	struct port_output output;
+
+	ret->results = (const struct slot_result *)(const void *)ret->data;
+	ret->arena = port->channel.out;
+	for (uint32_t i = 0; i < ret->n_items; i++) {
+		if (!port_output_of(ret, i, &output))
+			return false;
+		if (output.size > CHANNEL_INLINE_SIZE)
+			note_use(port, output.data + output.size);
+	}
+	return true;
+}
+
+/* Of the first n items. */
+static bool show_chunk(struct port *port, const struct slot *slot,
+		       const struct piece *own, uint32_t n,
+		       struct port_output *ret)
+{
+	uint32_t offset = *(const volatile uint32_t *)&slot->result.offset;
 	size_t size = chunk_output_size(own->n_items, own->out_stride);
 
-	if (size > CHANNEL_ARENA_SIZE || offset % ARENA_ALIGNMENT != 0 ||
-	    !is_in_arena(port, offset, (uint32_t)size))
+	if (offset % ARENA_ALIGNMENT != 0 || !is_in_arena(offset, size))
 		return false;
-	*ret = (struct port_output){ 0 };
-	ret->items =
-		(const struct chunk_item *)(const void *)(port->channel.out +
-							  offset);
+	*ret = (struct port_output){
+		.n_items = n,
+		.data = port->channel.out + offset,
+	};
+	note_use(port, ret->data + size);
+	if (own->out_stride == SLOT_LOOSE)
+		return show_loose(port, ret);
+	ret->items = (const struct chunk_item *)(const void *)ret->data;
 	ret->data = (const unsigned char *)(ret->items + own->n_items);
 	return true;
 }
 
-static bool show(struct port *port, uint64_t i, struct port_output *ret)
+/* A loose chunk may end before its last item. */
+static bool show(struct port *port, uint64_t i, uint32_t n,
+		 struct port_output *ret)
 {
 	const struct piece *own = port_piece(port, i);
 	const struct slot *slot = channel_slot(&port->channel, i);
 
+	if (n != own->n_items &&
+	    (n == 0 || n > own->n_items || own->out_stride != SLOT_LOOSE))
+		return false;
 	return own->is_single ? show_single(port, slot, ret)
-			      : show_chunk(port, slot, own, ret);
+			      : show_chunk(port, slot, own, n, ret);
 }
 
 enum port_sight port_look(struct port *port, struct port_output *ret)
@@ -205,11 +271,14 @@ enum port_sight port_look(struct port *port, struct port_output *ret)
 		return SIGHT_BROKEN;
 	switch (slot_word_state(word)) {
 	case SLOT_DONE:
-		return show(port, port->head, ret) ? SIGHT_DONE : SIGHT_BROKEN;
+		return show(port, port->head, slot_word_item(word), ret)
+			       ? SIGHT_DONE
+			       : SIGHT_BROKEN;
 	case SLOT_SKIPPED:
 		return SIGHT_SKIPPED;
 	case SLOT_QUEUED:
 	case SLOT_RUNNING:
+	case SLOT_WARNED:
 	case SLOT_WITHDRAWN:
 	case SLOT_CANCELLING:
 		return SIGHT_NOTHING;
@@ -237,6 +306,42 @@ bool port_is_waiting(const struct port *port)
 	       state == SLOT_WITHDRAWN;
 }
 
+/* ---- what is running --------------------------------------------------------- */
+
+static bool is_running_at(const struct port *port, uint64_t i,
+			  uint64_t *ret_word)
+{
+	uint64_t word = atomic_load(&channel_slot(&port->channel, i)->word);
+
+	*ret_word = word;
+	return is_running_state(slot_word_state(word)) &&
+	       slot_word_tag(word) == port_piece(port, i)->tag;
+}
+
+bool port_find_running(const struct port *port, uint64_t *ret_i)
+{
+	uint64_t word;
+
+	for (uint64_t i = port->head; i != port->tail; i++)
+		if (is_running_at(port, i, &word)) {
+			*ret_i = i;
+			return true;
+		}
+	return false;
+}
+
+bool port_progress(const struct port *port, uint64_t i,
+		   struct progress_note *ret)
+{
+	uint64_t word;
+
+	return is_running_at(port, i, &word) &&
+	       progress_read(&port->channel.memory->signs.progress, ret) &&
+	       ret->progress.n_reports > 0 && ret->position == i &&
+	       ret->word == slot_word(SLOT_FREE, slot_word_tag(word),
+				      slot_word_item(word));
+}
+
 /* ---- after a death ---------------------------------------------------------- */
 
 enum slot_state port_autopsy(const struct port *port, uint64_t i,
@@ -256,5 +361,8 @@ enum slot_state port_autopsy(const struct port *port, uint64_t i,
 bool port_partial(struct port *port, uint64_t i, uint32_t n,
 		  struct port_output *ret)
 {
-	return n > 0 && !port_piece(port, i)->is_single && show(port, i, ret);
+	const struct piece *own = port_piece(port, i);
+	const struct slot *slot = channel_slot(&port->channel, i);
+
+	return n > 0 && !own->is_single && show_chunk(port, slot, own, n, ret);
 }

@@ -27,10 +27,10 @@ struct piece {
 	struct job *job;
 	uint64_t index; /* of its first item */
 	uint32_t n_items;
-	uint32_t item_size;
-	uint32_t out_stride;
-	bool is_single; /* one task with an output of any size */
-	bool is_last;	/* the job has no more to give, for good */
+	uint32_t item_size;  /* or SLOT_SIZED */
+	uint32_t out_stride; /* or SLOT_LOOSE */
+	bool is_single;	     /* one task with an output of any size */
+	bool is_last;	     /* the job has no more to give, for good */
 	/* the port's: */
 	uint32_t tag;
 	uint64_t mark_before, mark; /* of the input arena */
@@ -48,7 +48,9 @@ struct port {
 	struct piece *pieces; /* of each slot */
 	uint64_t head, tail;
 	enum port_state state;
-	bool is_closing;     /* its worker leaves when nothing is queued */
+	bool is_closing;     /* its workers leave when nothing is queued */
+	bool is_leaving;     /* this one does, not those after it */
+	bool was_leaving;    /* it was told so, if only for a while */
 	uint32_t generation; /* of its worker */
 	uint32_t spin_usec;  /* as in channel_orders */
 	pid_t pid;
@@ -57,7 +59,7 @@ struct port {
 	uint64_t looked_head, looked_usec; /* the head at the last look */
 	uint64_t waited_head;		   /* see engine_check() */
 	bool was_prompt;
-	unsigned n_waited;
+	unsigned n_waited, n_lingered;
 };
 
 /* What stands at the head. */
@@ -71,12 +73,21 @@ enum port_sight {
 /* Output of a finished piece, in shared memory: size and status of each item
  * are to be read once. */
 struct port_output {
+	uint32_t n_items; /* whose results are there */
 	const unsigned char *data;
 	uint32_t size; /* single: bytes of output */
 	int32_t status;
 	bool has_message;
-	const struct chunk_item *items; /* chunks: n_items of them */
+	const struct chunk_item *items;	   /* chunks: of each item */
+	const struct slot_result *results; /* the same of loose chunks: see
+					    * port_output_of() */
+	const unsigned char *arena;
 };
+
+/* Item i of a loose chunk, as if it were a single one. false: the worker says that
+ * it lies where it cannot. */
+bool port_output_of(const struct port_output *chunk, uint32_t i,
+		    struct port_output *ret);
 
 /* Takes channel over; its workers spin for so long. Returns 0 or -ENOMEM. */
 int port_init(struct port *port, const struct channel *channel,
@@ -91,6 +102,10 @@ void port_reset(struct port *port);
 
 /* The worker, and each that follows, leaves when nothing is queued. */
 void port_close(struct port *port);
+
+/* The worker, but none that follows, leaves when nothing is queued; or stays, if it
+ * has not left yet. */
+void port_set_leaving(struct port *port, bool is_leaving);
 
 static inline uint32_t port_load(const struct port *port)
 {
@@ -111,10 +126,10 @@ static inline struct piece *port_piece(const struct port *port, uint64_t i)
 	return &port->pieces[i & (port->channel.n_slots - 1)];
 }
 
-/* Publishes piece with its input (item_size * n_items bytes). Returns 0, or
- * -ENOBUFS: no slot, or no room for the input now. The worker is not woken. */
+/* Publishes piece with its inputs, which are size bytes. Returns 0, or -ENOBUFS:
+ * no slot, or no room for the inputs now. The worker is not woken. */
 int port_publish(struct port *port, const struct piece *piece,
-		 uint64_t function, const void *input);
+		 uint64_t function, const void *input, size_t size);
 
 /* Looks at the head; with SIGHT_DONE what came out is shown. Whether it was
  * cancelled, the caller knows: SIGHT_SKIPPED of anything else is a lie. */
@@ -146,10 +161,22 @@ bool port_is_waiting(const struct port *port);
  * cancel. */
 bool port_take_back(struct port *port, struct piece *ret_piece);
 
+/* Takes back what comes last and has no job any more, being cancelled: it is no
+ * load. */
+void port_drop_cancelled(struct port *port);
+
 /* Cancels slot i: 1 when it was not begun (it is skipped by the worker and
  * collected as such), 2 when it was running and its worker has to be killed, 0
  * when it is too late. */
 int port_cancel(struct port *port, uint64_t i);
+
+/* The slot that is running, if one is. */
+bool port_find_running(const struct port *port, uint64_t *ret_i);
+
+/* What the item that runs in slot i has said of itself. false: nothing runs there,
+ * or it has not said anything. */
+bool port_progress(const struct port *port, uint64_t i,
+		   struct progress_note *ret);
 
 /* The worker is dead: how far slot i was, see enum slot_state; the item that was
  * running in *ret_item. SLOT_STATE_COUNT: the word makes no sense. */

@@ -62,7 +62,7 @@ struct reeve_result *result_new(struct reeve_pool *pool)
 			return NULL;
 	}
 	r->pool = pool_ref(pool);
-	r->refs = 1;
+	atomic_store_explicit(&r->refs, 1, memory_order_relaxed);
 	return r;
 }
 
@@ -106,35 +106,76 @@ static void result_free(struct reeve_result *r)
 	pool->refs--; /* the caller, who is inside, has another one */
 }
 
+/* Returns true when it was the last one. Who has the only one need not fear that
+ * others take or give back another. */
+static bool give_back(struct reeve_result *r)
+{
+	if (atomic_load_explicit(&r->refs, memory_order_acquire) == 1)
+		return true;
+	return atomic_fetch_sub(&r->refs, 1) == 1;
+}
+
 void result_release(struct reeve_result *r)
 {
-	if (--r->refs == 0)
+	if (give_back(r))
 		result_free(r);
+}
+
+void result_free_released(struct reeve_pool *pool)
+{
+	struct reeve_result *r = atomic_exchange(&pool->released, NULL), *next;
+
+	for (; r; r = next) {
+		next = r->next_released;
+		result_free(r);
+	}
+}
+
+/* While another thread is inside, or just leaves. */
+static void free_by_other(struct reeve_pool *pool, struct reeve_result *r)
+{
+	/* From when it is on the list it may be gone, and the pool with it, but
+	 * for this. */
+	atomic_fetch_add(&pool->n_releasing, 1);
+	r->next_released = atomic_load(&pool->released);
+	while (!atomic_compare_exchange_weak(&pool->released, &r->next_released,
+					     r))
+		continue;
+	while (!pool_ask(pool))
+		if (pool_enter(pool) == 0) {
+			pool_ref(pool);
+			result_free_released(pool);
+			atomic_fetch_sub(&pool->n_releasing, 1);
+			pool_leave_unref(pool);
+			return;
+		}
+	atomic_fetch_sub(&pool->n_releasing, 1);
 }
 
 struct reeve_result *reeve_result_ref(struct reeve_result *r)
 {
-	int error = pool_enter(r->pool);
-
-	if (error == 0 || error == -EDEADLK) /* in a generator: inside */
-		r->refs++;
-	if (error == 0)
-		pool_leave(r->pool);
+	atomic_fetch_add(&r->refs, 1);
 	return r;
 }
 
 struct reeve_result *reeve_result_unref(struct reeve_result *r)
 {
 	struct reeve_pool *pool = r ? r->pool : NULL;
-	int error = r ? pool_enter(pool) : -EINVAL;
 
-	if (error == -EDEADLK) /* in a generator: inside */
-		result_release(r);
-	if (error < 0)
+	if (!r || !pool->fork_mark[0] || !give_back(r))
 		return NULL;
-	pool_ref(pool);
-	result_release(r);
-	pool_leave_unref(pool);
+	switch (pool_enter(pool)) {
+	case 0:
+		pool_ref(pool);
+		result_free(r);
+		pool_leave_unref(pool);
+		break;
+	case -EDEADLK: /* in a generator: inside */
+		result_free(r);
+		break;
+	default:
+		free_by_other(pool, r);
+	}
 	return NULL;
 }
 
@@ -158,8 +199,10 @@ static bool single_next(struct job *job, uint32_t max_items _unused_,
 }
 
 static const void *single_input(struct job *job,
-				const struct piece *piece _unused_)
+				const struct piece *piece _unused_,
+				size_t *ret_size)
 {
+	*ret_size = result_of(job)->size;
 	return result_of(job)->input;
 }
 
@@ -281,6 +324,7 @@ static int check_task(struct reeve_pool *pool, reeve_task_fn *fn,
 static void submit(struct reeve_pool *pool, struct reeve_result *r)
 {
 	r->job.type = &single_type;
+	r->job.number = ++pool->n_jobs;
 	pool->n_tasks++;
 	sample_begin(r);
 	engine_submit(&pool->engine, &r->job);
@@ -297,8 +341,9 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 
 	if (!r)
 		return -ENOMEM;
-	r->refs++; /* ours, and the pool's */
+	result_share(r); /* ours, and the pool's */
 	r->job.function = task->job.function;
+	r->job.fn = task->job.fn;
 	r->input = task->input;
 	r->size = task->size;
 	r->output = task->output;
@@ -323,6 +368,7 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 		     size_t *output_size, struct reeve_outcome *ret_outcome)
 {
 	struct reeve_result task = {
+		.job.fn = fn,
 		.input = (void *)(uintptr_t)input,
 		.size = size,
 		.output = output,
@@ -334,6 +380,8 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (error < 0)
 		return error;
 	error = check_task(pool, fn, input, size, &task.job.function);
+	if (error == -ESHUTDOWN && pool->is_broken && ret_outcome)
+		*ret_outcome = pool->why;
 	if (error == 0 && output && !output_size)
 		error = -EINVAL;
 	if (error == 0)
@@ -385,13 +433,14 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 	}
 	pool->n_bytes += r->owns_input ? size : 0;
 	r->job.function = function;
+	r->job.fn = fn;
 	if (spec) {
 		r->callback = spec->callback;
 		r->error_callback = spec->error_callback;
 		r->userdata = spec->userdata;
 	}
 	if (ret_result) {
-		r->refs++;
+		result_share(r);
 		*ret_result = r;
 	}
 	submit(pool, r);
@@ -408,134 +457,6 @@ int reeve_pool_apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (error < 0)
 		return error;
 	error = apply_async(pool, fn, input, size, spec, ret_result);
-	pool_leave(pool);
-	return error;
-}
-
-/* ---- asking ------------------------------------------------------------------------------ */
-
-int reeve_result_wait(struct reeve_result *r, uint64_t timeout_usec)
-{
-	int error;
-
-	if (!r->pool->is_threaded && result_is_over(r))
-		return 0;
-	error = pool_enter(r->pool);
-	if (error < 0)
-		return error;
-	error = pool_wait(r->pool, result_is_over, r, timeout_usec);
-	pool_leave(r->pool);
-	return error;
-}
-
-int reeve_result_get_view(struct reeve_result *r, uint64_t timeout_usec,
-			  const void **ret_output, size_t *ret_size)
-{
-	int error = reeve_result_wait(r, timeout_usec);
-
-	if (error < 0)
-		return error;
-	r->is_seen = true;
-	if (r->kind == REEVE_DONE) {
-		*ret_output = r->output;
-		*ret_size = r->output_size;
-	}
-	return outcome_error(r->kind, r->status);
-}
-
-int reeve_result_get(struct reeve_result *r, uint64_t timeout_usec,
-		     void *output, size_t output_size, size_t *ret_size)
-{
-	const void *view = NULL;
-	size_t size = 0;
-	int error = reeve_result_get_view(r, timeout_usec, &view, &size);
-
-	if (error != 0)
-		return error;
-	if (output && size > 0)
-		memcpy(output, view, MIN(size, output_size));
-	if (ret_size)
-		*ret_size = size;
-	return 0;
-}
-
-/* In a CALLER pool nothing arrives unless somebody looks. */
-int reeve_result_ready(struct reeve_result *r)
-{
-	int error;
-
-	if (!r->pool->is_threaded && result_is_over(r))
-		return 1;
-	error = pool_enter(r->pool);
-	if (error < 0)
-		return error;
-	if (!result_is_over(r) && !r->pool->is_threaded) {
-		(void)pool_work(r->pool);
-		pool_call_back(r->pool);
-	}
-	error = result_is_over(r);
-	pool_leave(r->pool);
-	return error;
-}
-
-int reeve_result_successful(struct reeve_result *r)
-{
-	int ready = reeve_result_ready(r);
-
-	if (ready <= 0)
-		return ready < 0 ? ready : -EAGAIN;
-	r->is_seen = true;
-	return r->kind == REEVE_DONE;
-}
-
-static void tell_outcome(struct reeve_result *r,
-			 struct reeve_outcome *ret_outcome)
-{
-	r->is_seen = r->kind != REEVE_PENDING;
-	if (r->details) {
-		*ret_outcome = *r->details;
-		return;
-	}
-	*ret_outcome = (struct reeve_outcome){
-		.kind = r->kind,
-		.error = r->status,
-		.seat = r->seat,
-		.pid = r->pid,
-	};
-}
-
-/* The service thread may be writing it. Who is inside already has the lock. */
-void reeve_result_outcome(struct reeve_result *r,
-			  struct reeve_outcome *ret_outcome)
-{
-	bool is_entered = r->pool->is_threaded && pool_enter(r->pool) == 0;
-
-	tell_outcome(r, ret_outcome);
-	if (is_entered)
-		pool_leave(r->pool);
-}
-
-int reeve_result_cancel(struct reeve_result *r)
-{
-	struct reeve_pool *pool = r->pool;
-	int error = pool_enter(pool);
-
-	if (error < 0)
-		return error;
-	if (!result_is_over(r)) /* it may be done already */
-		(void)engine_collect(&pool->engine);
-	if (result_is_over(r)) {
-		error = r->kind == REEVE_CANCELLED ? 0 : -EALREADY;
-	} else {
-		(void)engine_cancel(&pool->engine,
-				    r->map ? map_job(r->map) : &r->job);
-		(void)engine_collect(&pool->engine);
-		pool_submitted(pool);
-		if (result_is_over(r) && r->kind != REEVE_CANCELLED)
-			error = -EALREADY; /* it was faster */
-	}
-	if (!pool->in_callback)
-		pool_call_back(pool);
 	pool_leave(pool);
 	return error;
 }

@@ -83,74 +83,52 @@ static void offer(struct reeve_pool *pool, unsigned i)
 	atomic_store(&pool->board->seats[i].offered, ++pool->views[i].turn);
 }
 
-static const char *cause_text(enum seat_cause cause)
-{
-	switch (cause) {
-	case CAUSE_CUT_OFF:
-		return ", after it had closed its descriptors or executed "
-		       "another program";
-	case CAUSE_TIMEOUT:
-		return ", because the task's time was over";
-	case CAUSE_START:
-		return ", because it was not ready in time";
-	case CAUSE_KILLED:
-		return ", on request";
-	case CAUSE_OWN:
-	case CAUSE_LEFT:
-		break;
-	}
-	return "";
-}
-
-/* The outcome of the task that it was running, if any. */
-static void describe_end(const struct seat *seat, unsigned i,
-			 struct reeve_outcome *o)
-{
-	int code = seat->exit_code;
-	bool is_timeout = seat->cause == CAUSE_TIMEOUT;
-
-	*o = (struct reeve_outcome){
-		.kind = is_timeout ? REEVE_TIMEOUT : REEVE_CRASHED,
-		.error = is_timeout ? -ETIMEDOUT : -EPIPE,
-		.seat = i,
-		.pid = atomic_load(&seat->pid),
-		.exit = {
-			.state = code < 0 ? REEVE_EXIT_SIGNALED
-					  : REEVE_EXIT_EXITED,
-			.code = code,
-			.core = seat->core,
-			.oom = (enum reeve_answer)seat->oom,
-			.pid = atomic_load(&seat->pid),
-			.rusage = seat->rusage,
-		},
-	};
-	if (code < 0)
-		(void)snprintf(o->message, sizeof(o->message),
-			       "worker %u (pid %d) was killed by SIG%s%s%s%s",
-			       i, (int)o->pid, sigabbrev_np(-code) ?: "?",
-			       seat->core ? " (core dumped)" : "",
-			       seat->oom == OOM_YES ? " (out of memory)" : "",
-			       cause_text((enum seat_cause)seat->cause));
-	else
-		(void)snprintf(o->message, sizeof(o->message),
-			       "worker %u (pid %d) exited with code %d%s", i,
-			       (int)o->pid, code,
-			       cause_text((enum seat_cause)seat->cause));
-}
-
-/* What ran when the pool was terminated was not at fault. */
+/* What ran when the pool was terminated, or given up, was not at fault. */
 static void excuse(const struct reeve_pool *pool, struct reeve_outcome *o)
 {
-	if (!pool->is_terminated)
+	if (!pool->is_terminated && !pool->is_broken)
 		return;
 	o->kind = REEVE_CANCELLED;
-	o->error = -ECANCELED;
+	o->error = pool->is_terminated ? -ECANCELED : pool->why.error;
+	if (!pool->is_terminated)
+		memcpy(o->message, pool->why.message, sizeof(o->message));
+}
+
+/* The worker on seat i has ended; is_death: and nobody had planned that. */
+static void settle(struct reeve_pool *pool, unsigned i, struct engine_end *end,
+		   bool is_death)
+{
+	excuse(pool, &end->outcome);
+	engine_port_ended(&pool->engine, i, end);
+	if (is_death)
+		deaths_add(&pool->deaths, &end->death);
+}
+
+/* Who is killed with its pool has not died of anything. */
+static bool is_planned(const struct reeve_pool *pool, const struct seat *seat)
+{
+	return seat->cause == CAUSE_KILLED &&
+	       (pool->is_terminated || pool->is_broken);
+}
+
+static void settle_end(struct reeve_pool *pool, unsigned i)
+{
+	const struct seat *seat = &pool->board->seats[i];
+	const struct channel_memory *m = pool->ports[i].channel.memory;
+	bool was_leaving = pool->ports[i].was_leaving;
+	struct engine_end end;
+	bool is_death =
+		deaths_describe(seat, i, atomic_load(&m->signs.phase), &end);
+
+	pool->n_resized_away += was_leaving && !is_death;
+	settle(pool, i, &end, is_death && !is_planned(pool, seat));
+	offer(pool, i);
+	seats_ring(pool);
 }
 
 static void look_at(struct reeve_pool *pool, unsigned i)
 {
 	struct seat *seat = &pool->board->seats[i];
-	struct reeve_outcome end;
 	uint32_t generation;
 
 	if (atomic_load(&seat->turn) != pool->views[i].turn)
@@ -166,11 +144,7 @@ static void look_at(struct reeve_pool *pool, unsigned i)
 				 atomic_load(&seat->pid));
 		break;
 	case SEAT_ENDED:
-		describe_end(seat, i, &end);
-		excuse(pool, &end);
-		engine_port_ended(&pool->engine, i, &end);
-		offer(pool, i);
-		seats_ring(pool);
+		settle_end(pool, i);
 		break;
 	}
 }
@@ -185,11 +159,10 @@ void seats_give_up(struct reeve_pool *pool, int error, const char *why)
 		.error = error,
 	};
 	(void)snprintf(pool->why.message, sizeof(pool->why.message), "%s", why);
-	/* Who lives still has a task that nobody waits for any more, and would
-	 * not hear of a close. */
+	/* Who lives is ended, and what it runs is told then. */
 	atomic_store(&pool->board->order, ORDER_TERMINATE);
 	seats_ring(pool);
-	engine_give_up(&pool->engine, &pool->why);
+	engine_refuse(&pool->engine, &pool->why);
 }
 
 void seats_look(struct reeve_pool *pool)
@@ -202,9 +175,28 @@ void seats_look(struct reeve_pool *pool)
 	pool->seen_changes = changes;
 	for (unsigned i = 0; i < pool->n_seats; i++)
 		look_at(pool, i);
+	/* If nothing has changed meanwhile, then a worker that is dead and its
+	 * successor are not both among those that live. */
+	if (atomic_load(&b->n_changes) == changes)
+		engine_resize(&pool->engine, pool->n_processes);
 	atomic_store(&b->progress, pool->engine.n_done);
 	if (atomic_load(&b->state) == KEEPER_FATAL)
 		seats_give_up(pool, -ESHUTDOWN, b->message);
+}
+
+/* A larger number is told when those that were to leave have been told to stay, or
+ * the keeper would start others instead of them; a smaller one before that. */
+void seats_resize(struct reeve_pool *pool, unsigned n_processes)
+{
+	struct board *b = pool->board;
+
+	seats_look(pool);
+	if (n_processes < pool->n_processes)
+		atomic_store(&b->target, n_processes);
+	pool->n_processes = n_processes;
+	engine_resize(&pool->engine, n_processes);
+	atomic_store(&b->target, n_processes);
+	seats_ring(pool);
 }
 
 /* ---- the keeper's life ------------------------------------------------------------- */
@@ -240,11 +232,17 @@ int seats_start_keeper(struct reeve_pool *pool)
 		.seats = pool->seats,
 		.maxtasksperchild = s->maxtasksperchild,
 		.maxtasks_jitter = s->maxtasks_jitter,
+		.max_rss_bytes = s->max_rss_bytes,
+		.max_age_usec = s->max_age_usec,
+		.max_age_jitter_usec = s->max_age_jitter_usec,
 		.recycle_max = s->recycle_max,
 		.task_timeout_usec = s->task_timeout_usec,
+		.task_soft_timeout_usec = s->task_soft_timeout_usec,
+		.soft_signal = s->soft_signal,
 		.start_timeout_usec = s->start_timeout_usec,
 		.restart_limit = s->restart_limit,
 		.restart_interval_usec = s->restart_interval_usec,
+		.shares = pool->setup.shares,
 		.worker_main = worker_main,
 		.arg = &pool->setup,
 	};
@@ -308,20 +306,12 @@ static void end_orphans(struct reeve_pool *pool)
 static void settle_seats(struct reeve_pool *pool)
 {
 	for (unsigned i = 0; i < pool->n_seats; i++) {
-		struct reeve_outcome end = {
-			.kind = REEVE_CRASHED,
-			.error = -EPIPE,
-			.seat = i,
-			.pid = pool->ports[i].pid,
-			.exit = { .state = REEVE_EXIT_UNKNOWN,
-				  .code = REEVE_CODE_UNKNOWN,
-				  .pid = pool->ports[i].pid },
-			.message = "its worker ended together with the pool's "
-				   "keeper, which was killed",
-		};
+		const struct seat *seat = &pool->board->seats[i];
+		struct engine_end end;
+		bool is_live = atomic_load(&seat->state) == SEAT_LIVE;
 
-		excuse(pool, &end);
-		engine_port_ended(&pool->engine, i, &end);
+		deaths_describe_unseen(seat, i, &end);
+		settle(pool, i, &end, is_live && !pool->is_terminated);
 	}
 }
 

@@ -54,7 +54,8 @@ static void feed(struct reeve_pool *pool)
 	if (pool->is_broken || pool->phase == POOL_LEAVING ||
 	    pool->phase == POOL_ENDED || engine_feed(&pool->engine) == 0)
 		return;
-	if (pool->spec.task_timeout_usec == 0)
+	if (pool->spec.task_timeout_usec == 0 &&
+	    pool->spec.task_soft_timeout_usec == 0)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&pool->board->is_dozing,
@@ -81,7 +82,7 @@ size_t pool_work(struct reeve_pool *pool)
 static void set_look(struct reeve_pool *pool)
 {
 	bool is_due =
-		pool->phase != POOL_ENDED && !engine_is_idle(&pool->engine);
+		pool->phase != POOL_ENDED && engine_has_to_check(&pool->engine);
 	const struct timespec period = {
 		.tv_nsec = is_due ? POOL_LOOK_MSEC * 1000000L : 0,
 	};
@@ -159,7 +160,7 @@ static bool is_nothing_new(const void *pool)
 
 static int sleep_msec(const struct reeve_pool *pool, uint64_t now, uint64_t end)
 {
-	int msec = engine_is_idle(&pool->engine) ? -1 : POOL_LOOK_MSEC;
+	int msec = engine_has_to_check(&pool->engine) ? POOL_LOOK_MSEC : -1;
 
 	if (end == REEVE_FOREVER)
 		return msec;

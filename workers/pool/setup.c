@@ -23,6 +23,8 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/parse.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/program.h"
+#include "workers/pool/shares.h"
 
 #define KEEPER_VARIABLE "REEVE_POOL_KEEPER"
 #define WORKER_VARIABLE "REEVE_POOL_WORKER"
@@ -78,41 +80,77 @@ static bool has_threads(void)
 	return stat("/proc/self/task", &st) == 0 && st.st_nlink > 3;
 }
 
-int setup_choose_context(enum reeve_context wanted, struct worker_setup *setup,
-			 enum reeve_context *ret_context)
+/* With a service thread a forked keeper could never be replaced. */
+static enum reeve_context default_context(enum reeve_service service)
 {
-	enum reeve_context context = wanted;
+	bool is_preferred = service == REEVE_SERVICE_THREAD && is_set_up;
+
+	return has_threads() || is_preferred ? REEVE_CONTEXT_FORKSERVER
+					     : REEVE_CONTEXT_FORK;
+}
+
+/* Handlers are loaded by another program. */
+static int choose_handlers(struct reeve_pool *pool)
+{
+	struct reeve_pool_spec *s = &pool->spec;
+	char path[PATH_MAX];
+	int r;
+
+	if (s->initializer || (s->context != REEVE_CONTEXT_DEFAULT &&
+			       s->context != REEVE_CONTEXT_FORKSERVER))
+		return -EINVAL;
+	r = handlers_pack(s, &pool->handlers);
+	if (r == 0)
+		r = program_find(s->worker_program, "reeve-worker", path);
+	if (r < 0)
+		return r;
+	s->context = REEVE_CONTEXT_FORKSERVER;
+	pool->program = strdup(path);
+	return pool->program ? 0 : -ENOMEM;
+}
+
+int setup_choose_context(struct reeve_pool *pool)
+{
+	enum reeve_context context = pool->spec.context;
 	unsigned index;
 
-	if (wanted == REEVE_CONTEXT_DEFAULT)
-		context = has_threads() ? REEVE_CONTEXT_FORKSERVER
-					: REEVE_CONTEXT_FORK;
+	if (pool->spec.handlers)
+		return choose_handlers(pool);
+	if (context == REEVE_CONTEXT_DEFAULT)
+		context = default_context(pool->spec.service);
 	if (context == REEVE_CONTEXT_FORK && has_threads())
 		return -ENOTSUP;
 	if (context != REEVE_CONTEXT_FORK) {
 		if (!is_set_up)
 			return -ENOTSUP;
-		if (find_init(setup->initializer, &index) < 0)
+		if (find_init(pool->setup.initializer, &index) < 0)
 			return -EINVAL;
-		setup->table = functions;
-		setup->n_table = n_functions;
+		pool->setup.table = functions;
+		pool->setup.n_table = n_functions;
 	}
-	*ret_context = context;
+	pool->spec.context = context;
 	return 0;
 }
 
 /* ---- what is handed on by exec ------------------------------------------------------ */
 
 struct handout {
-	uint64_t size; /* of the struct; then n_seats * struct handout_seat */
+	uint64_t size; /* of the struct; then n_seats * struct handout_seat,
+			* n_shares * struct share */
 	uint64_t n_functions;
-	unsigned context, init, n_seats;
+	unsigned context, init, n_seats, n_shares;
 	int owner_pidfd, keeper_fd, owner_fd, board_fd;
 	uint64_t board_size;
 	uint64_t maxtasksperchild, maxtasks_jitter;
+	uint64_t max_rss_bytes, max_age_usec, max_age_jitter_usec;
 	unsigned recycle_max, restart_limit;
+	int soft_signal;
+	uint64_t task_soft_timeout_usec;
 	uint64_t task_timeout_usec, start_timeout_usec, restart_interval_usec;
-	uint64_t argument_size; /* bytes, after the seats; then the name */
+	unsigned n_handlers, has_handler_init;
+	uint64_t handlers_size;
+	uint64_t argument_size; /* bytes, after these; then the name, then
+				 * the handlers */
 };
 
 struct handout_seat {
@@ -125,9 +163,13 @@ static int write_handout(const struct reeve_pool *pool,
 	const struct worker_setup *s = &pool->setup;
 	struct handout h = {
 		.size = sizeof(h),
-		.n_functions = n_functions,
+		.n_functions = pool->handlers.n > 0 ? 0 : n_functions,
+		.n_handlers = (unsigned)pool->handlers.n,
+		.has_handler_init = pool->handlers.has_init,
+		.handlers_size = pool->handlers.size,
 		.context = pool->spec.context,
 		.n_seats = pool->n_seats,
+		.n_shares = s->shares ? s->shares->n : 0,
 		.owner_pidfd = c->owner_pidfd,
 		.keeper_fd = c->keeper_fd,
 		.owner_fd = c->owner_fd,
@@ -135,9 +177,14 @@ static int write_handout(const struct reeve_pool *pool,
 		.board_size = pool->board_size,
 		.maxtasksperchild = c->maxtasksperchild,
 		.maxtasks_jitter = c->maxtasks_jitter,
+		.max_rss_bytes = c->max_rss_bytes,
+		.max_age_usec = c->max_age_usec,
+		.max_age_jitter_usec = c->max_age_jitter_usec,
 		.recycle_max = c->recycle_max,
 		.restart_limit = c->restart_limit,
 		.task_timeout_usec = c->task_timeout_usec,
+		.task_soft_timeout_usec = c->task_soft_timeout_usec,
+		.soft_signal = c->soft_signal,
 		.start_timeout_usec = c->start_timeout_usec,
 		.restart_interval_usec = c->restart_interval_usec,
 		.argument_size = s->argument_size,
@@ -154,10 +201,15 @@ static int write_handout(const struct reeve_pool *pool,
 
 		r = fd_write_all(fd, &seat, sizeof(seat));
 	}
+	if (r == 0 && s->shares)
+		r = fd_write_all(fd, s->shares->list,
+				 s->shares->n * sizeof(struct share));
 	if (r == 0 && s->argument_size > 0)
 		r = fd_write_all(fd, s->argument, s->argument_size);
 	if (r == 0)
 		r = fd_write_all(fd, pool->name, strlen(pool->name) + 1);
+	if (r == 0 && pool->handlers.n > 0)
+		r = fd_write_all(fd, pool->handlers.text, pool->handlers.size);
 	if (r == 0 &&
 	    fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
@@ -169,8 +221,10 @@ static int write_handout(const struct reeve_pool *pool,
 struct received {
 	const struct handout *head;
 	const struct handout_seat *seats;
+	const struct share *shares;
 	const void *argument;
 	const char *name;
+	struct handlers handlers;
 };
 
 static int read_handout(int fd, struct received *ret)
@@ -191,18 +245,27 @@ static int read_handout(int fd, struct received *ret)
 	ret->seats = (const struct handout_seat *)(const void *)(ret->head + 1);
 	need = sizeof(struct handout) +
 	       ret->head->n_seats * sizeof(struct handout_seat) +
-	       ret->head->argument_size;
+	       ret->head->n_shares * sizeof(struct share) +
+	       ret->head->argument_size + ret->head->handlers_size;
 	if (ret->head->size != sizeof(struct handout) ||
 	    ret->head->n_functions != n_functions ||
 	    ret->head->n_seats > BOARD_SEATS_MAX || need >= size ||
 	    p[size - 1] != '\0')
 		return -EBADMSG;
-	ret->argument = ret->seats + ret->head->n_seats;
-	ret->name = p + need;
+	ret->shares = (const struct share *)(const void *)(ret->seats +
+							   ret->head->n_seats);
+	ret->argument = ret->shares + ret->head->n_shares;
+	ret->name = p + need - ret->head->handlers_size;
+	ret->handlers = (struct handlers){
+		.text = p + size - ret->head->handlers_size,
+		.size = ret->head->handlers_size,
+		.n = ret->head->n_handlers,
+		.has_init = ret->head->has_handler_init,
+	};
 	return 0;
 }
 
-static void fill_setup(const struct received *rc, struct worker_setup *setup)
+static int fill_setup(const struct received *rc, struct worker_setup *setup)
 {
 	reeve_assert(rc->head);
 	*setup = (struct worker_setup){
@@ -214,6 +277,7 @@ static void fill_setup(const struct received *rc, struct worker_setup *setup)
 		.table = functions,
 		.n_table = n_functions,
 	};
+	return shares_receive(rc->shares, rc->head->n_shares, &setup->shares);
 }
 
 /* ---- executing ------------------------------------------------------------------------ */
@@ -247,6 +311,13 @@ static int keep_fds(posix_spawn_file_actions_t *actions,
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds) && r == 0; i++)
 		r = posix_spawn_file_actions_adddup2(actions, fds[i], fds[i]);
+	for (unsigned i = 0; r == 0; i++) {
+		int fd = shares_fd(c->shares, i);
+
+		if (fd < 0)
+			break;
+		r = posix_spawn_file_actions_adddup2(actions, fd, fd);
+	}
 	for (unsigned i = 0; i < pool->n_seats && r == 0; i++) {
 		const struct keeper_seat *s = &pool->seats[i];
 
@@ -277,8 +348,8 @@ static pid_t execute_keeper(const struct reeve_pool *pool,
 		return -ENOMEM;
 	r = keep_fds(&actions, pool, c, fd);
 	if (r == 0)
-		r = -posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv,
-				 env);
+		r = -posix_spawn(&pid, pool->program ?: "/proc/self/exe",
+				 &actions, NULL, argv, env);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	return r < 0 ? r : pid;
 }
@@ -315,6 +386,7 @@ struct executor {
 	int handout_fd;
 	int *channel_fds; /* of each seat */
 	const struct keeper_seat *seats;
+	const struct shares *shares;
 };
 
 static int make_executor(struct executor *x, const struct keeper_config *c,
@@ -322,6 +394,7 @@ static int make_executor(struct executor *x, const struct keeper_config *c,
 {
 	x->handout_fd = handout_fd;
 	x->seats = c->seats;
+	x->shares = c->shares;
 	x->channel_fds = calloc(rc->head->n_seats, sizeof(*x->channel_fds));
 	if (!x->channel_fds)
 		return -ENOMEM;
@@ -343,6 +416,7 @@ static int execute_worker(const struct keeper_seat *seat, int lifeline_fd,
 			    seat->bell_fd, lifeline_fd };
 	char variable[96], *argv[] = { variable, NULL };
 	char **env;
+	int fd;
 
 	(void)snprintf(variable, sizeof(variable),
 		       WORKER_VARIABLE "=%d %d %d %d", fds[0], fds[1], fds[2],
@@ -350,6 +424,8 @@ static int execute_worker(const struct keeper_seat *seat, int lifeline_fd,
 	env = with_variable(variable);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		(void)fd_set_cloexec(fds[i], false);
+	for (unsigned i = 0; (fd = shares_fd(x->shares, i)) >= 0; i++)
+		(void)fd_set_cloexec(fd, false);
 	if (env)
 		(void)execve("/proc/self/exe", argv, env);
 	return WORKER_EXIT_INIT;
@@ -378,6 +454,7 @@ static int map_all(const struct received *rc, struct keeper_config *c)
 static _Noreturn void serve_as_keeper(int handout_fd)
 {
 	static struct worker_setup setup;
+	static struct handlers_setup handlers;
 	static struct executor executor;
 	struct keeper_config c = { .worker_main = worker_main, .arg = &setup };
 	struct received rc = { 0 };
@@ -386,16 +463,24 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	if (read_handout(handout_fd, &rc) < 0)
 		_exit(WORKER_EXIT_BROKEN);
 	h = rc.head;
-	fill_setup(&rc, &setup);
+	if (fill_setup(&rc, &setup) < 0 || (h->context != REEVE_CONTEXT_SPAWN &&
+					    shares_open(setup.shares) < 0))
+		_exit(WORKER_EXIT_BROKEN);
+	c.shares = setup.shares;
 	c.name = rc.name;
 	c.owner_pidfd = h->owner_pidfd;
 	c.keeper_fd = h->keeper_fd;
 	c.owner_fd = h->owner_fd;
 	c.maxtasksperchild = h->maxtasksperchild;
 	c.maxtasks_jitter = h->maxtasks_jitter;
+	c.max_rss_bytes = h->max_rss_bytes;
+	c.max_age_usec = h->max_age_usec;
+	c.max_age_jitter_usec = h->max_age_jitter_usec;
 	c.recycle_max = h->recycle_max;
 	c.restart_limit = h->restart_limit;
 	c.task_timeout_usec = h->task_timeout_usec;
+	c.task_soft_timeout_usec = h->task_soft_timeout_usec;
+	c.soft_signal = h->soft_signal;
 	c.start_timeout_usec = h->start_timeout_usec;
 	c.restart_interval_usec = h->restart_interval_usec;
 	(void)fd_set_cloexec(h->owner_pidfd, true);
@@ -405,6 +490,11 @@ static _Noreturn void serve_as_keeper(int handout_fd)
 	(void)fd_set_cloexec(handout_fd, true);
 	if (map_all(&rc, &c) < 0)
 		_exit(WORKER_EXIT_BROKEN);
+	if (h->n_handlers > 0) {
+		handlers = (struct handlers_setup){ rc.handlers, setup };
+		c.worker_main = handlers_main;
+		c.arg = &handlers;
+	}
 	if (h->context == REEVE_CONTEXT_SPAWN) {
 		c.worker_main = execute_worker;
 		c.arg = &executor;
@@ -424,9 +514,9 @@ static _Noreturn void serve_as_worker(const int fds[static 4])
 	for (size_t i = 0; i < 4; i++)
 		(void)fd_set_cloexec(fds[i], true);
 	if (read_handout(fds[0], &rc) < 0 ||
-	    channel_map(&seat.channel, seat.channel_fd) < 0)
+	    channel_map(&seat.channel, seat.channel_fd) < 0 ||
+	    fill_setup(&rc, &setup) < 0 || shares_open(setup.shares) < 0)
 		_exit(WORKER_EXIT_BROKEN);
-	fill_setup(&rc, &setup);
 	fd_close(seat.channel_fd);
 	code = worker_main(&seat, fds[3], &setup);
 	(void)fflush(NULL);

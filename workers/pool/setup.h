@@ -12,10 +12,11 @@
 
 #include "workers/pool/pool.h"
 
-/* What `wanted` comes to in this program; the table goes into *setup. Returns 0,
- * -ENOTSUP, or -EINVAL (initializer not in the table). */
-int setup_choose_context(enum reeve_context wanted, struct worker_setup *setup,
-			 enum reeve_context *ret_context);
+/* What the spec's context comes to in this program: puts it into the spec, and the
+ * functions that there are into pool->setup or pool->handlers. Returns 0, -ENOTSUP,
+ * -EINVAL (the initializer is not in the table; handlers that make no sense),
+ * -ENOENT (no reeve-worker), -ENOMEM. */
+int setup_choose_context(struct reeve_pool *pool);
 
 /* The place of fn in the table. Returns 0 or -EINVAL. */
 int setup_find_task(reeve_task_fn *fn, uint64_t *ret_function);

@@ -12,7 +12,7 @@ static bool is_busy(const struct port *p)
 	if (port_load(p) == 0)
 		return false;
 	word = atomic_load(&channel_slot(&p->channel, p->head)->word);
-	return slot_word_state(word) == SLOT_RUNNING;
+	return is_running_state(slot_word_state(word));
 }
 
 /* Items handed over, and how many of them are not begun. */
@@ -23,7 +23,7 @@ static void count_port(const struct port *p, uint64_t *queued,
 		uint64_t word =
 			atomic_load(&channel_slot(&p->channel, i)->word);
 
-		if (slot_word_state(word) == SLOT_RUNNING)
+		if (is_running_state(slot_word_state(word)))
 			*running += 1;
 		else if (slot_word_state(word) == SLOT_QUEUED)
 			*queued += port_piece(p, i)->n_items;
@@ -49,6 +49,8 @@ void reeve_pool_stats(struct reeve_pool *pool,
 	s.n_started = atomic_load(&pool->board->n_started);
 	s.n_start_failures = atomic_load(&pool->board->n_start_failures);
 	s.n_unseen = pool->n_unseen;
+	s.n_resized_away = pool->n_resized_away;
+	s.n_overdue = atomic_load(&pool->board->n_warned);
 	s.n_samples = pool->n_samples;
 	s.latency_usec_sum = pool->latency_sum;
 	s.latency_usec_max = pool->latency_max;
@@ -64,7 +66,8 @@ void reeve_pool_stats(struct reeve_pool *pool,
 static void look(struct port *p, const struct seat *seat,
 		 struct reeve_worker_stats *ret)
 {
-	uint64_t running = 0, now = clock_monotonic_usec();
+	uint64_t running = 0, now = clock_monotonic_usec(), i;
+	struct progress_note note;
 
 	*ret = (struct reeve_worker_stats){
 		.pid = atomic_load(&seat->pid),
@@ -80,6 +83,20 @@ static void look(struct port *p, const struct seat *seat,
 		p->looked_usec = now;
 	}
 	ret->busy_since_usec = ret->is_busy ? p->looked_usec : 0;
+	if (port_find_running(p, &i) && port_progress(p, i, &note))
+		ret->progress = note.progress;
+}
+
+size_t reeve_pool_report(struct reeve_pool *pool,
+			 struct reeve_death *ret_deaths, size_t n)
+{
+	size_t n_found;
+
+	if (pool_enter(pool) < 0)
+		return 0;
+	n_found = deaths_copy(&pool->deaths, ret_deaths, n);
+	pool_leave(pool);
+	return n_found;
 }
 
 size_t reeve_pool_workers(struct reeve_pool *pool,

@@ -2,8 +2,8 @@
  *
  *   claim    QUEUED -> RUNNING. Lost: it was withdrawn, and is skipped.
  *   run      the function, on its input; the output is in its place afterwards
- *   finish   RUNNING -> DONE. Lost: somebody is about to kill this process,
- *            which waits for that.
+ *   finish   RUNNING or WARNED -> DONE. Lost: somebody is about to kill this
+ *            process, which waits for that.
  *   ring     if the owner sleeps and has asked for it
  *
  * Killed before "claim" nobody was blamed; between "claim" and "finish" this
@@ -15,9 +15,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <poll.h>
-#include <sched.h>
-#include <stdarg.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,58 +23,24 @@
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
-#include "workers/base/sys/clock.h"
-#include "workers/base/sys/spin.h"
-#include "workers/pool/arena.h"
-
-/* While the output arena is full the owner is asked to collect, so often. */
-#define ROOM_WAIT_MSEC 1
-
-struct worker {
-	struct channel channel;
-	struct channel_orders *orders;
-	struct channel_signs *signs;
-	const struct worker_setup *setup;
-	int bell_fd, lifeline_fd;
-	struct spin spin;
-	uint64_t position; /* slots passed, of this channel */
-	uint64_t n_run;	   /* items */
-	bool is_due;	   /* the keeper was told */
-	struct arena out;
-	uint64_t first;	     /* position at which this process began */
-	uint64_t first_mark; /* of the output arena, then */
-	uint64_t *marks;     /* of the output arena, after each slot's task */
-	uint64_t n_released;
-	void *waste; /* for outputs that nobody wants */
-	size_t waste_size;
-};
-
-/* What stands behind reeve_reply.internal. */
-struct task {
-	struct worker *worker;
-	bool is_fixed;	/* in a chunk the room is what it is */
-	bool is_unused; /* and if there is none, nobody wants the output */
-	bool is_over;	/* more output than fits was tried */
-	bool has_message;
-	uint32_t offset; /* of the output in the arena */
-	_Alignas(16) unsigned char small[CHANNEL_INLINE_SIZE];
-	_Alignas(16) unsigned char input[CHANNEL_INLINE_SIZE];
-};
+#include "workers/pool/shares.h"
+#include "workers/pool/worker_room.h"
 
 /* ---- waking and sleeping ----------------------------------------------------- */
 
-static _Noreturn void leave_broken(struct worker *w)
+void worker_leave_broken(struct worker *w)
 {
 	atomic_store(&w->signs->phase, PHASE_BROKEN);
 	_exit(WORKER_EXIT_BROKEN);
 }
 
-static void ring(struct worker *w)
+void worker_ring(struct worker *w)
 {
 	static const uint64_t one = 1;
 
 	if (write(w->bell_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		leave_broken(w); /* a task closed it: nobody would hear us */
+		worker_leave_broken(
+			w); /* a task closed it: nobody would hear us */
 }
 
 /* The owner has asked to be woken: take the wish, then fulfil it. */
@@ -84,7 +48,7 @@ static void ring_if_wanted(struct worker *w)
 {
 	if (atomic_load_explicit(&w->orders->bell, memory_order_relaxed) &&
 	    atomic_exchange(&w->orders->bell, 0))
-		ring(w);
+		worker_ring(w);
 }
 
 /* One more is finished: perhaps the one it waits for. */
@@ -106,13 +70,33 @@ static unsigned head_state(const struct worker *w)
 		memory_order_acquire));
 }
 
+/* Has it to ask for leave? The keeper wants it, or its tasks are nearly done. */
+static bool is_due(const struct worker *w)
+{
+	const struct channel_orders *o = w->orders;
+	uint32_t due = atomic_load(&o->due);
+
+	return due == DUE_NOW ||
+	       (w->n_run > 0 &&
+		(due == DUE_AFTER_A_TASK ||
+		 (o->task_limit > 0 && w->n_run >= o->task_due)));
+}
+
+/* It has to ask, or to go. */
+static bool is_called_off(const struct worker *w)
+{
+	return w->has_asked ? atomic_load(&w->orders->may_leave) != 0
+			    : is_due(w);
+}
+
 static bool is_something_there(const struct worker *w)
 {
 	unsigned state = head_state(w);
 
 	return state == SLOT_QUEUED || state == SLOT_WITHDRAWN ||
 	       atomic_load_explicit(&w->orders->closing,
-				    memory_order_relaxed) != 0;
+				    memory_order_relaxed) != 0 ||
+	       is_called_off(w);
 }
 
 static bool is_nothing_there(const void *arg)
@@ -136,209 +120,12 @@ static void sleep_until_called(struct worker *w)
 	spin_slept(&w->spin);
 }
 
-/* ---- output ------------------------------------------------------------------ */
-
-/* Else it would wait for room for ever. */
-static bool is_sound(const struct worker *w)
-{
-	uint64_t n = atomic_load(&w->orders->n_consumed);
-
-	return w->position - n <= w->channel.n_slots &&
-	       w->out.tail <= w->out.head &&
-	       w->out.head - w->out.tail <= w->out.size;
-}
-
-static void release_consumed(struct worker *w)
-{
-	uint64_t n = atomic_load_explicit(&w->orders->n_consumed,
-					  memory_order_acquire);
-
-	if (n <= w->n_released)
-		return;
-	if (w->position - n > w->channel.n_slots)
-		leave_broken(w); /* somebody wrote over one of them */
-	w->n_released = n;
-	if (n == w->first) /* all that its predecessors left there */
-		arena_give_back(&w->out, w->first_mark);
-	else if (n > w->first)
-		arena_give_back(&w->out,
-				w->marks[(n - 1) & (w->channel.n_slots - 1)]);
-}
-
-/* Waits for room: what is finished has to be collected first. */
-static uint32_t take_output(struct worker *w, uint32_t size)
-{
-	uint32_t offset;
-
-	release_consumed(w);
-	while (!arena_take(&w->out, size, &offset)) {
-		ring(w);
-		(void)poll(NULL, 0, ROOM_WAIT_MSEC);
-		release_consumed(w);
-	}
-	return offset;
-}
-
-/* An output that nobody wants is written all the same. */
-static void grow_waste(struct worker *w, struct reeve_reply *reply, size_t size)
-{
-	void *p = size > w->waste_size ? realloc(w->waste, size) : w->waste;
-
-	if (!p)
-		return;
-	if (size > w->waste_size)
-		w->waste_size = size;
-	w->waste = reply->data = p;
-	reply->capacity = w->waste_size;
-}
-
-static void grow_in_arena(struct task *t, struct reeve_reply *reply,
-			  size_t size)
-{
-	struct arena *out = &t->worker->out;
-
-	if (reply->capacity > CHANNEL_INLINE_SIZE) /* for the second time */
-		arena_undo(out,
-			   out->head - arena_round((uint32_t)reply->capacity));
-	t->offset = take_output(t->worker, (uint32_t)size);
-	reply->data = t->worker->channel.out + t->offset;
-	reply->capacity = size;
-}
-
-void *reeve_reply_reserve(struct reeve_reply *reply, size_t size)
-{
-	struct task *t = reply->internal;
-
-	if (size > reply->capacity && size <= CHANNEL_PAYLOAD_MAX) {
-		if (t->is_unused)
-			grow_waste(t->worker, reply, size);
-		else if (!t->is_fixed)
-			grow_in_arena(t, reply, size);
-	}
-	if (size > reply->capacity) {
-		t->is_over = true;
-		errno = EMSGSIZE;
-		return NULL;
-	}
-	reply->size = size;
-	return reply->data;
-}
-
-int reeve_reply_error(struct reeve_reply *reply, int code, const char *format,
-		      ...)
-{
-	struct task *t = reply->internal;
-	char text[REEVE_MESSAGE_MAX];
-	va_list ap;
-	size_t len;
-
-	va_start(ap, format);
-	(void)vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	len = strlen(text);
-	if (t->is_fixed)
-		len = MIN(len, reply->capacity);
-	(void)reeve_reply_set(reply, text, len);
-	t->has_message = true;
-	return code;
-}
-
-/* ---- running ------------------------------------------------------------------ */
-
-static reeve_task_fn *find_function(const struct worker *w, uint64_t function)
-{
-	const struct worker_setup *s = w->setup;
-
-	if (!s->table)
-		return (reeve_task_fn *)(uintptr_t)function;
-	return function < s->n_table ? s->table[function].task : NULL;
-}
-
-/* Somebody was faster and will kill us: until then nothing is done. If it was
- * nobody, but a task that wrote over this slot, then the owner finds a worker
- * that sleeps in front of its tasks: engine_check(). */
-static _Noreturn void wait_for_kill(struct worker *w)
-{
-	for (;;) {
-		atomic_store(&w->signs->asleep, 1);
-		(void)syscall(SYS_futex, &w->signs->asleep, FUTEX_WAIT, 1, NULL,
-			      NULL, 0);
-	}
-}
-
-static bool finish_item(struct slot *slot, uint32_t tag, uint32_t item,
-			uint32_t n_items)
-{
-	uint64_t running = slot_word(SLOT_RUNNING, tag, item);
-	uint64_t next = item + 1 < n_items
-				? slot_word(SLOT_RUNNING, tag, item + 1)
-				: slot_word(SLOT_DONE, tag, n_items);
-
-	return atomic_compare_exchange_strong(&slot->word, &running, next);
-}
-
-static void run_single(struct worker *w, struct slot *slot, uint32_t tag,
-		       reeve_task_fn *fn)
-{
-	struct task t = { .worker = w };
-	struct reeve_reply reply = { t.small, sizeof(t.small), 0, &t };
-	uint32_t size = slot->item_size;
-	void *input = w->channel.in + slot->in_offset;
-	int status;
-
-	if (size <= CHANNEL_INLINE_SIZE)
-		input = memcpy(t.input, slot->data, sizeof(t.input));
-	status = fn(input, size, &reply);
-	if (reply.size <= CHANNEL_INLINE_SIZE) /* wherever it lies now */
-		memcpy(slot->data, reply.data,
-		       reply.data == t.small ? sizeof(t.small) : reply.size);
-	slot->out_offset = t.offset;
-	slot->out_size = (uint32_t)reply.size;
-	slot->status = t.is_over && status == 0 ? -EMSGSIZE : status;
-	slot->flags = t.has_message ? SLOT_HAS_MESSAGE : 0;
-	if (!finish_item(slot, tag, 0, 1))
-		wait_for_kill(w);
-}
-
-static void run_chunk(struct worker *w, struct slot *slot, uint32_t tag,
-		      reeve_task_fn *fn)
-{
-	uint32_t n = slot->n_items, size = slot->item_size;
-	uint32_t stride = slot->out_stride;
-	struct task t = { .worker = w,
-			  .is_fixed = true,
-			  .is_unused = stride == 0 };
-	unsigned char *input = w->channel.in + slot->in_offset, *output;
-	struct chunk_item *items;
-
-	if ((size_t)n * size <= CHANNEL_INLINE_SIZE)
-		input = memcpy(t.input, slot->data, sizeof(t.input));
-	slot->out_offset =
-		take_output(w, (uint32_t)chunk_output_size(n, stride));
-	items = (struct chunk_item *)(void *)(w->channel.out +
-					      slot->out_offset);
-	output = (unsigned char *)(items + n);
-	for (uint32_t i = 0; i < n; i++) {
-		struct reeve_reply reply = { output + (size_t)i * stride,
-					     stride, 0, &t };
-
-		int status = fn(input + (size_t)i * size, size, &reply);
-
-		items[i].status = t.is_over && status == 0 ? -EMSGSIZE : status;
-		items[i].size = (uint32_t)reply.size;
-		t.is_over = false;
-		if (!finish_item(slot, tag, i, n))
-			wait_for_kill(w);
-	}
-}
-
 /* Claims and runs what is at the head, or skips it. */
 static void take_task(struct worker *w)
 {
 	struct slot *slot = channel_slot(&w->channel, w->position);
 	uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
 	uint32_t tag = slot_word_tag(word);
-	reeve_task_fn *fn;
 
 	if (slot_word_state(word) == SLOT_WITHDRAWN) {
 		if (!atomic_compare_exchange_strong(&slot->word, &word,
@@ -350,14 +137,7 @@ static void take_task(struct worker *w)
 						    slot_word(SLOT_RUNNING, tag,
 							      0)))
 			return;
-		fn = find_function(w, slot->function);
-		if (!fn)
-			leave_broken(w);
-		if (slot->n_items == 0)
-			run_single(w, slot, tag, fn);
-		else
-			run_chunk(w, slot, tag, fn);
-		w->n_run += slot->n_items ? slot->n_items : 1;
+		w->n_run += worker_run(w, slot, tag);
 	} else {
 		return;
 	}
@@ -368,26 +148,39 @@ static void take_task(struct worker *w)
 
 /* ---- its life ------------------------------------------------------------------ */
 
-/* Is it over? A chunk that would go beyond the limit is the successor's. */
-static bool has_to_leave(struct worker *w)
+static void ask_for_leave(struct worker *w)
+{
+	w->has_asked = true;
+	if (write(w->lifeline_fd, "", 1) < 0)
+		worker_leave_broken(w);
+}
+
+/* A chunk that would go beyond the limit is the successor's. */
+static bool is_over_limit(const struct worker *w)
 {
 	const struct slot *slot = channel_slot(&w->channel, w->position);
 	uint64_t limit = w->orders->task_limit;
 
-	if (head_state(w) != SLOT_QUEUED && head_state(w) != SLOT_WITHDRAWN &&
+	return limit > 0 && w->n_run > 0 &&
+	       (w->n_run >= limit || (head_state(w) == SLOT_QUEUED &&
+				      w->n_run + slot->n_items > limit));
+}
+
+/* Is it over? Whoever has leave does one task first if one is there: else a pool
+ * whose workers are old at once would do nothing but replace them. */
+static bool has_to_leave(struct worker *w)
+{
+	unsigned state = head_state(w);
+
+	if (state != SLOT_QUEUED && state != SLOT_WITHDRAWN &&
 	    atomic_load(&w->orders->closing))
 		return true;
-	if (limit == 0 || w->n_run == 0)
-		return false;
-	if (w->n_run >= w->orders->task_due && !w->is_due) {
-		w->is_due = true;
-		if (write(w->lifeline_fd, "", 1) < 0)
-			leave_broken(w);
-	}
-	if (w->is_due && atomic_load(&w->orders->may_leave))
+	if (!w->has_asked && is_due(w))
+		ask_for_leave(w);
+	if (w->has_asked && atomic_load(&w->orders->may_leave) &&
+	    (w->n_run > 0 || state != SLOT_QUEUED))
 		return true;
-	return w->n_run >= limit || (head_state(w) == SLOT_QUEUED &&
-				     w->n_run + slot->n_items > limit);
+	return is_over_limit(w);
 }
 
 static int initialize(struct worker *w)
@@ -409,13 +202,26 @@ static int initialize(struct worker *w)
 	return r;
 }
 
+/* After the initializer, which may have threads: they have it as they like. */
+static void block_soft_signal(struct worker *w)
+{
+	w->soft_signal = w->orders->soft_signal;
+	if (w->soft_signal == 0)
+		return;
+	(void)sigemptyset(&w->soft_set);
+	(void)sigaddset(&w->soft_set, w->soft_signal);
+	(void)pthread_sigmask(SIG_BLOCK, &w->soft_set, NULL);
+}
+
 static int begin(struct worker *w)
 {
 	int r;
 
 	w->marks = calloc(w->channel.n_slots, sizeof(*w->marks));
+	shares_publish(w->setup->shares);
 	r = w->marks ? initialize(w) : -ENOMEM;
 	if (r == 0) {
+		block_soft_signal(w);
 		atomic_store(&w->signs->phase, PHASE_READY);
 		return 0;
 	}
@@ -424,6 +230,16 @@ static int begin(struct worker *w)
 		       "the initializer returned %d", r);
 	atomic_store(&w->signs->phase, PHASE_INIT_FAILED);
 	return r;
+}
+
+/* Else it would wait for room for ever. */
+static bool is_sound(const struct worker *w)
+{
+	uint64_t n = atomic_load(&w->orders->n_consumed);
+
+	return w->position - n <= w->channel.n_slots &&
+	       w->out.tail <= w->out.head &&
+	       w->out.head - w->out.tail <= w->out.size;
 }
 
 int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
@@ -446,7 +262,7 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 
 	spin_init(&w.spin, m->orders.spin_usec);
 	if (!is_sound(&w)) /* a predecessor wrote over it */
-		leave_broken(&w);
+		worker_leave_broken(&w);
 	if (begin(&w) < 0)
 		return WORKER_EXIT_INIT;
 	while (!has_to_leave(&w))
@@ -457,6 +273,7 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 	m->signs.position = w.position;
 	m->signs.out_head = w.out.head;
 	m->signs.out_tail = w.out.tail;
+	shares_leave(w.setup->shares);
 	atomic_store(&m->signs.phase, PHASE_LEAVING);
 	return 0;
 }

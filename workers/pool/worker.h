@@ -3,7 +3,7 @@
  * Properties
  *   Runs in a process of its own, forked by the keeper. It has two system
  *   resources: the channel and the eventfd that wakes the owner. It makes no
- *   system call per task while the owner keeps up.
+ *   system call per task while the owner keeps up (two with a soft signal).
  * Operation
  *   worker_main() is keeper_config.worker_main. Its exit code is 0 when it left
  *   (PHASE_LEAVING), WORKER_EXIT_INIT when the initializer failed, and
@@ -25,6 +25,7 @@ struct worker_setup {
 	/* Functions by index; NULL: a slot's function is a pointer. */
 	const struct reeve_function *table;
 	size_t n_table;
+	struct shares *shares; /* NULL: none */
 };
 
 int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup);

@@ -21,7 +21,9 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
+#include "workers/shared/repair.h"
 
 #define DATA_OFFSET 4096U
 
@@ -525,3 +527,15 @@ int reeve_value_add(reeve_value *v, int64_t delta, int64_t *ret_sum)
 {
 	return reeve_array_add(v ? &v->array : NULL, 0, delta, ret_sum);
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+static void repair_array(const struct patient *p)
+{
+	struct array_memory *m = p->memory;
+
+	mutex_nudge(&m->lock); /* the kernel did the rest */
+}
+
+const struct repair_way array_repair = { sizeof(struct array_memory),
+					 repair_array };

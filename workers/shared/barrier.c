@@ -17,7 +17,6 @@
  * exchange the round goes on, after it it is over, and those who sleep look.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -26,9 +25,10 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/shared/latch.h"
 #include "workers/shared/ledger.h"
-#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
+#include "workers/shared/repair.h"
 
 #define BROKEN	  UINT32_C(1)
 #define SLEEPERS  UINT32_C(2)
@@ -38,7 +38,7 @@
 struct barrier_memory {
 	struct region_head head;
 	uint32_t n_parties;
-	pthread_mutex_t guard;
+	struct latch guard;
 	_Atomic uint32_t word;
 	_Atomic uint64_t ended_badly; /* a bit for round % ENDINGS */
 	struct ledger ledger;	      /* round << 32 | arrivals in it */
@@ -56,16 +56,12 @@ struct reeve_barrier {
 /* Whatever a dead holder was doing, what it left is right: see the essay. */
 static int enter(struct barrier_memory *m)
 {
-	int r = mutex_lock(&m->guard, UINT64_MAX);
-
-	if (r == 1)
-		mutex_mend(&m->guard);
-	return MIN(r, 0);
+	return MIN(latch_lock(&m->guard, UINT64_MAX), 0);
 }
 
 static void leave(struct barrier_memory *m)
 {
-	(void)mutex_unlock(&m->guard);
+	latch_unlock(&m->guard);
 }
 
 static uint32_t round_now(struct barrier_memory *m)
@@ -185,10 +181,8 @@ int reeve_barrier_new(const struct reeve_barrier_spec *spec,
 	if (r < 0)
 		return r;
 	b->memory->n_parties = spec->parties;
-	r = mutex_init(&b->memory->guard);
-	if (r == 0)
-		*ret_barrier = TAKE(b);
-	return r;
+	*ret_barrier = TAKE(b);
+	return 0;
 }
 
 int reeve_barrier_open(int fd, const struct reeve_barrier_spec *spec,
@@ -446,3 +440,23 @@ int reeve_barrier_n_waiting(const reeve_barrier *barrier)
 	leave(barrier->memory);
 	return r;
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* Broken if it took part, whether or not somebody waits. */
+static void repair_barrier(const struct patient *p)
+{
+	struct barrier_memory *m = p->memory;
+
+	if (repair_enter(&m->guard) < 0) {
+		ledger_look_now(&m->ledger);
+	} else {
+		if (ledger_drop_gone(&m->ledger) > 0)
+			break_it(m);
+		leave(m);
+	}
+	region_wake(&m->word, INT_MAX);
+}
+
+const struct repair_way barrier_repair = { sizeof(struct barrier_memory),
+					   repair_barrier };

@@ -24,9 +24,10 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/shared/latch.h"
 #include "workers/shared/lock.h"
-#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
+#include "workers/shared/repair.h"
 
 enum place_state {
 	PLACE_FREE,
@@ -44,7 +45,7 @@ struct place {
 struct condition_memory {
 	struct region_head head;
 	uint64_t lock; /* which one it belongs to */
-	pthread_mutex_t guard;
+	struct latch guard;
 	_Atomic uint64_t n_came;
 	_Atomic uint32_t n_used; /* no place behind this one was ever used */
 	struct place places[REEVE_CONDITION_WAITERS_MAX];
@@ -97,10 +98,8 @@ int reeve_condition_new(reeve_lock *lock, reeve_condition **ret_condition)
 	if (r < 0)
 		return r;
 	c->memory->lock = lock_identity(lock);
-	r = mutex_init(&c->memory->guard);
-	if (r == 0)
-		*ret_condition = TAKE(c);
-	return r;
+	*ret_condition = TAKE(c);
+	return 0;
 }
 
 int reeve_condition_open(int fd, reeve_lock *lock,
@@ -136,16 +135,12 @@ int reeve_condition_fd(const reeve_condition *condition)
 /* Whatever a dead holder was doing, what it left is right: see the essay. */
 static int enter(struct condition_memory *m)
 {
-	int r = mutex_lock(&m->guard, UINT64_MAX);
-
-	if (r == 1)
-		mutex_mend(&m->guard);
-	return MIN(r, 0);
+	return MIN(latch_lock(&m->guard, UINT64_MAX), 0);
 }
 
 static void leave(struct condition_memory *m)
 {
-	(void)mutex_unlock(&m->guard);
+	latch_unlock(&m->guard);
 }
 
 static struct place *places_end(struct condition_memory *m)
@@ -186,12 +181,13 @@ static struct place *tell(struct condition_memory *m, uint64_t n)
 }
 
 /* Frees the places of the dead that are in this state. */
-static void drop_dead(struct condition_memory *m, enum place_state state)
+static void drop_dead(struct condition_memory *m, enum place_state state,
+		      bool (*is_dead)(const struct party *))
 {
 	for (struct place *p = m->places; p < places_end(m); p++) {
 		struct place *next;
 
-		if (atomic_load(&p->word) != state || !party_is_dead(&p->who))
+		if (atomic_load(&p->word) != state || !is_dead(&p->who))
 			continue;
 		next = state == PLACE_TOLD ? tell(m, atomic_load(&p->told_at))
 					   : NULL;
@@ -202,10 +198,11 @@ static void drop_dead(struct condition_memory *m, enum place_state state)
 }
 
 /* First those who only waited, so that nothing is passed on to them. */
-static void look_for_dead(struct condition_memory *m)
+static void look_for_dead(struct condition_memory *m,
+			  bool (*is_dead)(const struct party *))
 {
-	drop_dead(m, PLACE_WAITS);
-	drop_dead(m, PLACE_TOLD);
+	drop_dead(m, PLACE_WAITS, is_dead);
+	drop_dead(m, PLACE_TOLD, is_dead);
 }
 
 static struct place *find_free(struct condition_memory *m)
@@ -229,7 +226,7 @@ static int take_place(struct condition_memory *m, struct place **ret_place)
 		return r;
 	p = find_free(m);
 	if (!p) {
-		look_for_dead(m);
+		look_for_dead(m, party_is_dead);
 		p = find_free(m);
 	}
 	if (p) {
@@ -256,7 +253,7 @@ static void sleep_until_told(struct condition_memory *m, struct place *p,
 		r = region_wait(&p->word, PLACE_WAITS, end_usec);
 		if (atomic_load(&p->word) != PLACE_WAITS || enter(m) < 0)
 			continue;
-		look_for_dead(m);
+		look_for_dead(m, party_is_dead);
 		leave(m);
 	}
 }
@@ -344,3 +341,32 @@ int reeve_condition_notify_all(reeve_condition *condition)
 {
 	return notify(condition, REEVE_CONDITION_WAITERS_MAX);
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* Who was told may not have been woken. Who was not looks, unless that was done
+ * here. */
+static void wake_all(struct condition_memory *m, bool is_done)
+{
+	for (struct place *p = m->places; p < places_end(m); p++) {
+		uint32_t word = atomic_load(&p->word);
+
+		if (word == PLACE_TOLD || (word == PLACE_WAITS && !is_done))
+			region_wake(&p->word, 1);
+	}
+}
+
+static void repair_condition(const struct patient *p)
+{
+	struct condition_memory *m = p->memory;
+	bool is_in = repair_enter(&m->guard) >= 0;
+
+	if (is_in) {
+		look_for_dead(m, party_is_gone);
+		leave(m);
+	}
+	wake_all(m, is_in);
+}
+
+const struct repair_way condition_repair = { sizeof(struct condition_memory),
+					     repair_condition };

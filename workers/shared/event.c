@@ -23,6 +23,7 @@
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
 #include "workers/shared/region.h"
+#include "workers/shared/repair.h"
 
 #define IS_SET	 UINT32_C(1)
 #define SLEEPERS UINT32_C(2)
@@ -154,3 +155,16 @@ int reeve_event_wait(reeve_event *event, uint64_t timeout_usec)
 	return sleep_until_set(word, since,
 			       usec_add(clock_monotonic_usec(), timeout_usec));
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* Who set it may have been about to wake them. */
+static void repair_event(const struct patient *p)
+{
+	struct event_memory *m = p->memory;
+
+	region_wake(&m->word, INT_MAX);
+}
+
+const struct repair_way event_repair = { sizeof(struct event_memory),
+					 repair_event };

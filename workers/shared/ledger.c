@@ -63,6 +63,25 @@ void ledger_drop(struct ledger_entry *entry)
 	atomic_store(&entry->who.pid, 0);
 }
 
+unsigned ledger_drop_gone(struct ledger *ledger)
+{
+	struct ledger_entry *e = NULL;
+	unsigned n = 0;
+
+	while ((e = ledger_next(ledger, e))) {
+		if (!party_is_gone(&e->who))
+			continue;
+		ledger_drop(e);
+		n++;
+	}
+	return n;
+}
+
+void ledger_look_now(struct ledger *ledger)
+{
+	atomic_store(&ledger->looked_usec, 0);
+}
+
 bool ledger_is_due(struct ledger *ledger)
 {
 	uint64_t now = clock_monotonic_usec();

@@ -54,7 +54,14 @@ struct ledger_entry *ledger_next_dead(struct ledger *ledger,
 /* Frees the entry. */
 void ledger_drop(struct ledger_entry *entry);
 
+/* Frees those whose process was reaped, quickly; see party_is_gone(). Returns how
+ * many. */
+unsigned ledger_drop_gone(struct ledger *ledger);
+
 /* Whether it is time to look for the dead: true once in LEDGER_LOOK_USEC, for
  * one of many who wait. */
 #define LEDGER_LOOK_USEC UINT64_C(10000)
 bool ledger_is_due(struct ledger *ledger);
+
+/* From now on it is, for the first who asks. */
+void ledger_look_now(struct ledger *ledger);

@@ -24,6 +24,7 @@
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
 #include "workers/shared/mutex.h"
+#include "workers/shared/repair.h"
 
 static enum lock_state state_of(const struct lock_memory *m)
 {
@@ -297,3 +298,16 @@ ino_t lock_identity(const reeve_lock *lock)
 
 	return fstat(lock->region.fd, &st) == 0 ? st.st_ino : 0;
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* The kernel has handed it on, and the next one finds out; but for a wake-up. */
+static void repair_lock(const struct patient *p)
+{
+	struct lock_memory *m = p->memory;
+
+	mutex_nudge(&m->mutex);
+}
+
+const struct repair_way lock_repair = { sizeof(struct lock_memory),
+					repair_lock };

@@ -2,6 +2,7 @@
 #include "workers/shared/mutex.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "workers/base/pure/macro.h"
@@ -51,6 +52,11 @@ int mutex_lock_slowly(pthread_mutex_t *mutex, uint64_t end_usec)
 	while (r == ETIMEDOUT &&
 	       (end_usec == UINT64_MAX || clock_monotonic_usec() < end_usec));
 	return r == EOWNERDEAD ? 1 : -r;
+}
+
+void mutex_nudge(pthread_mutex_t *mutex)
+{
+	region_wake((_Atomic uint32_t *)&mutex->__data.__lock, 1);
 }
 
 void mutex_mend(pthread_mutex_t *mutex)

@@ -1,5 +1,5 @@
-/* A mutex between processes that outlives its holders: what a Lock is, and what
- * guards the short changes of all other objects.
+/* A mutex between processes that outlives its holders: what a Lock is. The short
+ * changes of all other objects are guarded by a latch (latch.h).
  *
  * Properties
  *   glibc's robust, process-shared mutex of the error-checking kind: the one
@@ -46,6 +46,10 @@ static inline int mutex_lock(pthread_mutex_t *mutex, uint64_t end_usec)
 
 /* After mutex_lock() returned 1: what it guards is right again. */
 void mutex_mend(pthread_mutex_t *mutex);
+
+/* Wakes one who sleeps for it: it looks again. For when a wake-up may have been
+ * lost; looks at nothing. */
+void mutex_nudge(pthread_mutex_t *mutex);
 
 /* Returns 0, or -EPERM (the calling thread has not got it). */
 static inline int mutex_unlock(pthread_mutex_t *mutex)

@@ -1,10 +1,10 @@
 /* Queues: a ring of bytes in shared memory that outlives whoever uses it.
  *
- * How the ring is kept stands in queue.h; here is how it is used. Two robust
- * mutexes, one for each end, so that a sender and a receiver do not meet; after
- * EOWNERDEAD the state is right as it is. Who finds the queue full or empty looks
- * again for a short while (spin.h), then sleeps on a bell (bell.h) without
- * holding a lock: a sleeper that is stopped or killed holds up nobody.
+ * How the ring is kept stands in queue.h; here is how it is used. Two latches,
+ * one for each end, so that a sender and a receiver do not meet; after the death
+ * of a holder the state is right as it is. Who finds the queue full or empty
+ * looks again for a short while (spin.h), then sleeps on a bell (bell.h) without
+ * holding a latch: a sleeper that is stopped or killed holds up nobody.
  *
  * The eventfd is for event loops only. It is written when it was not readable
  * yet ("signalled"), and emptied when the queue was found empty; after emptying,
@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
@@ -46,36 +45,18 @@ static uint64_t patience_end(struct patience *p)
 }
 
 /* A lock is held for a copy, unless its holder was stopped. Who does not want to
- * wait for messages waits that long for the lock all the same. */
-static int lock_slowly(pthread_mutex_t *mutex, struct patience *p)
+ * wait for messages waits that long for the lock all the same. Returns what
+ * latch_lock() does. */
+static int lock(struct latch *latch, struct patience *p)
 {
-	uint64_t end = patience_end(p);
-	struct timespec ts;
+	int r = latch_lock(latch, 0);
+	uint64_t end;
 
-	if (end == UINT64_MAX)
-		return pthread_mutex_lock(mutex);
+	if (r != -ETIMEDOUT)
+		return r;
+	end = patience_end(p);
 	end += p->timeout_usec == 0 ? REGION_LOOK_USEC : 0;
-	ts.tv_sec = (time_t)(end / USEC_PER_SEC);
-	ts.tv_nsec = (long)(end % USEC_PER_SEC) * 1000;
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
-}
-
-/* Returns 0, 1 (its last owner died), or -errno. */
-static int lock(pthread_mutex_t *mutex, struct patience *p)
-{
-	int r = pthread_mutex_trylock(mutex);
-
-	if (r == EBUSY)
-		r = lock_slowly(mutex, p);
-	if (r != EOWNERDEAD)
-		return -r;
-	r = pthread_mutex_consistent(mutex);
-	return r == 0 ? 1 : -r;
-}
-
-static void unlock(pthread_mutex_t *mutex)
-{
-	(void)pthread_mutex_unlock(mutex);
+	return latch_lock(latch, end);
 }
 
 struct sight {
@@ -162,13 +143,14 @@ static void signal_pollers(reeve_queue *q)
 		(void)!write(q->event_fd, &one, sizeof(one));
 }
 
-/* The queue was found empty. */
+/* The queue was found empty. Whatever `signalled` says: who is about to write may
+ * do so only when its message has been got. */
 static void calm_pollers(reeve_queue *q)
 {
 	struct queue_memory *m = q->memory;
 	uint64_t n;
 
-	if (atomic_load(&m->closed) || !atomic_load(&m->signalled))
+	if (atomic_load(&m->closed) || !atomic_load(&m->polled))
 		return;
 	(void)!read(q->event_fd, &n, sizeof(n));
 	atomic_store(&m->signalled, 0);
@@ -291,7 +273,7 @@ static int try_put(reeve_queue *q, struct attempt *a)
 	if (r < 0)
 		return r;
 	r = put_locked(q, a);
-	unlock(&m->put_lock);
+	latch_unlock(&m->put_lock);
 	if (r == 0)
 		bell_ring(&m->not_empty, 1);
 	return r;
@@ -421,7 +403,7 @@ static int try_get(reeve_queue *q, struct attempt *a)
 	r = get_locked(q, a);
 	if (r == -EAGAIN)
 		calm_pollers(q);
-	unlock(&m->get_lock);
+	latch_unlock(&m->get_lock);
 	/* All of them: the room may be enough for some and not for others. */
 	if (r == 0)
 		bell_ring(&m->not_full, INT_MAX);
@@ -486,7 +468,7 @@ int reeve_queue_task_done(reeve_queue *q)
 	if (r < 0)
 		return r;
 	r = tally_finish(&m->tally);
-	unlock(&m->get_lock);
+	latch_unlock(&m->get_lock);
 	if (r == 0)
 		bell_ring(&m->idle, INT_MAX);
 	return r;
@@ -503,7 +485,7 @@ static int try_join(reeve_queue *q, struct attempt *a)
 	    tally_unfinished(&m->tally) > 0)
 		r = -EAGAIN;
 	a->size = atomic_load(&m->tally.n_lost);
-	unlock(&m->get_lock);
+	latch_unlock(&m->get_lock);
 	return r;
 }
 
@@ -586,7 +568,7 @@ int reeve_queue_close(reeve_queue *q)
 	atomic_store(&m->closed, 1);
 	atomic_store(&m->signalled, 0);
 	signal_pollers(q);
-	unlock(&m->put_lock);
+	latch_unlock(&m->put_lock);
 	bell_ring(&m->not_empty, INT_MAX);
 	bell_ring(&m->not_full, INT_MAX);
 	return 0;

@@ -19,11 +19,11 @@
  */
 #pragma once
 
-#include <pthread.h>
 #include <reeve/queue.h>
 
 #include "workers/base/sys/spin.h"
 #include "workers/shared/bell.h"
+#include "workers/shared/latch.h"
 #include "workers/shared/tally.h"
 #include "workers/shared/region.h"
 
@@ -38,10 +38,10 @@ struct queue_memory {
 	uint32_t max_items;
 	uint32_t is_joinable;
 
-	_Alignas(64) pthread_mutex_t put_lock; /* robust */
+	_Alignas(64) struct latch put_lock;
 	_Atomic uint64_t seen_head;
 	_Alignas(64) _Atomic uint64_t tail;
-	_Alignas(64) pthread_mutex_t get_lock; /* robust */
+	_Alignas(64) struct latch get_lock;
 	_Atomic uint64_t seen_tail;
 	_Alignas(64) _Atomic uint64_t head;
 

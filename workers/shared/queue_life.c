@@ -1,5 +1,5 @@
-/* A queue's life: made, opened by what was executed, released. What it does
- * meanwhile is queue.c.
+/* A queue's life: made, opened by what was executed, repaired, released. What it
+ * does meanwhile is queue.c.
  *
  * Who opens a queue believes nothing that stands in it but what fits the size of
  * the memory, and keeps that for itself.
@@ -16,6 +16,7 @@
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/fd.h"
+#include "workers/shared/repair.h"
 
 _Static_assert(TALLY_ENTRIES == REEVE_QUEUE_TAKERS_MAX, "tally");
 _Static_assert(sizeof(struct queue_memory) <= QUEUE_RING_OFFSET, "ring");
@@ -67,21 +68,6 @@ static void handle_set(reeve_queue *q, uint64_t max_bytes, uint32_t max_items)
 	q->is_joinable = q->memory->is_joinable != 0;
 }
 
-static int mutex_init(pthread_mutex_t *mutex)
-{
-	pthread_mutexattr_t attr;
-	int r = pthread_mutexattr_init(&attr);
-
-	if (r == 0)
-		r = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	if (r == 0)
-		r = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	if (r == 0)
-		r = pthread_mutex_init(mutex, &attr);
-	(void)pthread_mutexattr_destroy(&attr);
-	return -r;
-}
-
 static bool is_possible(uint64_t max_bytes, uint64_t max_items)
 {
 	return max_bytes >= REEVE_QUEUE_BYTES_MIN &&
@@ -116,12 +102,8 @@ int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
 	q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->event_fd < 0)
 		return -errno;
-	r = mutex_init(&m->put_lock);
-	if (r == 0)
-		r = mutex_init(&m->get_lock);
-	if (r == 0)
-		*ret = TAKE(q);
-	return r;
+	*ret = TAKE(q);
+	return 0;
 }
 
 /* A pipe in its place could block whoever writes to it. */
@@ -177,3 +159,42 @@ int reeve_queue_fds(const reeve_queue *q, int ret_fds[REEVE_QUEUE_FDS])
 	ret_fds[1] = q->event_fd;
 	return 0;
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* It may have put a message and not said so. Whoever has the eventfd could have
+ * made it one that blocks. */
+static void signal_again(const struct patient *p)
+{
+	struct queue_memory *m = p->memory;
+	const uint64_t one = 1;
+
+	if (!atomic_load(&m->polled) ||
+	    (atomic_load(&m->head) == atomic_load(&m->tail) &&
+	     !atomic_load(&m->closed)))
+		return;
+	if (fd_set_nonblocking(p->event_fd, true) == 0)
+		(void)!write(p->event_fd, &one, sizeof(one));
+}
+
+static void repair_queue(const struct patient *p)
+{
+	struct queue_memory *m = p->memory;
+	int r = repair_enter(&m->get_lock);
+
+	if (r >= 0) {
+		if (r == 1)
+			tally_repair(&m->tally, atomic_load(&m->head));
+		tally_bury(&m->tally);
+		latch_unlock(&m->get_lock);
+	}
+	latch_nudge(&m->get_lock);
+	latch_nudge(&m->put_lock);
+	signal_again(p);
+	bell_ring_loud(&m->not_empty, INT_MAX);
+	bell_ring_loud(&m->not_full, INT_MAX);
+	bell_ring_loud(&m->idle, INT_MAX);
+}
+
+const struct repair_way queue_repair = { sizeof(struct queue_memory),
+					 repair_queue };

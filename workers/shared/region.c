@@ -57,21 +57,31 @@ int region_new(enum region_kind kind, size_t size, struct region *ret)
 	return 0;
 }
 
+int region_check(int fd, struct region_head *ret)
+{
+	struct region_head head;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || fcntl(fd, F_GET_SEALS) != SEALS ||
+	    pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+	    head.magic != REGION_MAGIC || head.size != (uint64_t)st.st_size)
+		return -EBADMSG;
+	*ret = head;
+	return 0;
+}
+
 int region_open(int fd, enum region_kind kind, size_t least, struct region *ret)
 {
 	_cleanup_(fd_closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	struct region_head head;
-	struct stat st;
 	int r;
 
 	if (own < 0)
 		return -errno;
-	if (fstat(own, &st) < 0 || fcntl(own, F_GET_SEALS) != SEALS ||
-	    pread(own, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-	    head.magic != REGION_MAGIC || head.kind != (uint32_t)kind ||
-	    head.size != (uint64_t)st.st_size || head.size < least)
+	if (region_check(own, &head) < 0 || head.kind != (uint32_t)kind ||
+	    head.size < least)
 		return -EBADMSG;
-	r = map(own, (size_t)st.st_size, ret);
+	r = map(own, head.size, ret);
 	if (r == 0)
 		(void)TAKE_FD(own);
 	return r;
@@ -181,6 +191,13 @@ bool party_is_self(const struct party *party)
 	return atomic_load(&party->pid) == atomic_load(&self.pid) &&
 	       atomic_load(&party->start_ticks) ==
 		       atomic_load(&self.start_ticks);
+}
+
+bool party_is_gone(const struct party *party)
+{
+	int32_t pid = atomic_load(&party->pid);
+
+	return pid > 0 && kill(pid, 0) < 0 && errno == ESRCH;
 }
 
 bool party_is_dead(const struct party *party)

@@ -48,6 +48,10 @@ struct region {
  * Returns 0 or -errno: -EINVAL (smaller than the head), -ENOMEM, -EMFILE. */
 int region_new(enum region_kind kind, size_t size, struct region *ret);
 
+/* Looks at what fd is. Returns 0, and its head as it stands there, whose size is
+ * true; -EBADMSG (no region, or not sealed). */
+int region_check(int fd, struct region_head *ret);
+
 /* Maps the one behind fd, which stays the caller's (it is duplicated). Returns 0;
  * -EBADMSG (not a region of this kind, not sealed, smaller than least bytes);
  * -errno. */
@@ -93,3 +97,7 @@ bool party_is_self(const struct party *party);
 /* Whether that process is gone. Reads /proc: for who waits, now and then. Within
  * one PID namespace. */
 bool party_is_dead(const struct party *party);
+
+/* The same by one system call, for who has reaped it: says no as long as anybody
+ * has its number, be it the dead themselves. */
+bool party_is_gone(const struct party *party);

@@ -15,7 +15,6 @@
  * the others look again.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -24,9 +23,10 @@
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/shared/latch.h"
 #include "workers/shared/ledger.h"
-#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
+#include "workers/shared/repair.h"
 
 #define SLEEPERS UINT32_C(1)
 #define ONE_TURN UINT32_C(2)
@@ -34,7 +34,7 @@
 struct semaphore_memory {
 	struct region_head head;
 	uint32_t is_owned, limit;
-	pthread_mutex_t guard;
+	struct latch guard;
 	_Atomic uint32_t n_free;
 	_Atomic uint32_t word;
 	struct ledger ledger; /* OWNED: units by process, none with 0 */
@@ -107,10 +107,8 @@ int reeve_semaphore_new(const struct reeve_semaphore_spec *spec,
 	if (m->is_owned)
 		m->limit = spec->units;
 	atomic_store(&m->n_free, spec->units);
-	r = mutex_init(&m->guard);
-	if (r == 0)
-		*ret_semaphore = TAKE(s);
-	return r;
+	*ret_semaphore = TAKE(s);
+	return 0;
 }
 
 int reeve_semaphore_open(int fd, reeve_semaphore **ret_semaphore)
@@ -147,18 +145,16 @@ static void count_free(struct semaphore_memory *m)
 
 static int enter(struct semaphore_memory *m)
 {
-	int r = mutex_lock(&m->guard, UINT64_MAX);
+	int r = latch_lock(&m->guard, UINT64_MAX);
 
-	if (r == 1) {
+	if (r == 1)
 		count_free(m);
-		mutex_mend(&m->guard);
-	}
 	return MIN(r, 0);
 }
 
 static void leave(struct semaphore_memory *m)
 {
-	(void)mutex_unlock(&m->guard);
+	latch_unlock(&m->guard);
 }
 
 /* What the dead have comes back. Who of them was woken is not known: the
@@ -314,3 +310,28 @@ int reeve_semaphore_value(const reeve_semaphore *semaphore)
 	return semaphore ? (int)atomic_load(&semaphore->memory->n_free)
 			 : -EINVAL;
 }
+
+/* ---- for the parent of a process that ended ----------------------------------------- */
+
+/* Its units come back. Who is woken wakes the next; also in place of the one who
+ * ended, if that was woken last. When the guard is not to be had, all look for
+ * themselves. */
+static void repair_semaphore(const struct patient *p)
+{
+	struct semaphore_memory *m = p->memory;
+	int n = 1;
+
+	if (repair_enter(&m->guard) < 0) {
+		ledger_look_now(&m->ledger);
+		n = INT_MAX;
+	} else {
+		(void)ledger_drop_gone(&m->ledger);
+		count_free(m);
+		(void)is_wanted(m);
+		leave(m);
+	}
+	region_wake(&m->word, n);
+}
+
+const struct repair_way semaphore_repair = { sizeof(struct semaphore_memory),
+					     repair_semaphore };

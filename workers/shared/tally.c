@@ -91,6 +91,14 @@ int tally_finish(struct tally *l)
 	return 0;
 }
 
+void tally_bury(struct tally *l)
+{
+	for (struct tally_entry *e = l->entries; e < l->entries + TALLY_ENTRIES;
+	     e++)
+		if (is_used(e) && party_is_gone(&e->party))
+			(void)write_off(l, e);
+}
+
 uint64_t tally_unfinished(struct tally *l)
 {
 	uint64_t sum = 0;

@@ -50,5 +50,9 @@ void tally_repair(struct tally *tally, uint64_t head);
 /* The calling process has finished one. Returns 0, or -EPERM (it has none). */
 int tally_finish(struct tally *tally);
 
+/* Writes off the entries of processes that were reaped, quickly; see
+ * party_is_gone(). */
+void tally_bury(struct tally *tally);
+
 /* How many are taken and unfinished, after writing off those of the dead. */
 uint64_t tally_unfinished(struct tally *tally);

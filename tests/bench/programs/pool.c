@@ -139,7 +139,8 @@ static int imap_round(struct reeve_pool *pool, const struct bench *b,
 {
 	struct reeve_imap_spec spec = { .inputs = in,
 					.input_size = b->item_size,
-					.n_items = b->n_items };
+					.n_items = b->n_items,
+					.chunksize = b->chunk };
 	struct reeve_iterator *it;
 	struct reeve_item item;
 	int r = reeve_pool_imap_unordered(pool, echo, &spec, &it);

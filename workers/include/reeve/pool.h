@@ -17,6 +17,13 @@
  *   process - collecting results, handing out tasks, callbacks - is done inside
  *   calls that wait, and in reeve_pool_dispatch(), to be called when the fd of
  *   reeve_pool_fd() is readable. With REEVE_SERVICE_THREAD a thread does it.
+ *   Locks, queues and their like are handed to the workers as the spec's
+ *   `shared`, and found there by name, in every context: reeve_pool_shared().
+ *   When a worker has died, or whatever a task had started, the keeper repairs
+ *   them at once: what <reeve/sync.h> and <reeve/queue.h> promise within 100 ms
+ *   others see without having to look, and a queue's fd for event loops is
+ *   readable again. A call that is under way in a worker that is stopped is not
+ *   waited for.
  * Safety
  *   A CALLER pool is for one thread at a time: a call while another thread is in
  *   one returns -EBUSY. A THREAD pool is for all threads. In a child that the
@@ -30,96 +37,28 @@
 #ifndef REEVE_POOL_H
 #define REEVE_POOL_H
 
-#include <errno.h>
-
+#include <reeve/task.h>
 #include <reeve/types.h>
 
 REEVE_DECLARATIONS_BEGIN
 
-#define REEVE_PAYLOAD_MAX   ((size_t)64 << 20) /* bytes, in and out each */
 #define REEVE_PROCESSES_MAX 512
-#define REEVE_MESSAGE_MAX   240 /* bytes of an error's text, with its NUL */
+#define REEVE_HANDLERS_MAX  256 /* of one pool, its initializer included */
 
 struct reeve_pool;
 struct reeve_result;
 struct reeve_iterator;
 
-/* ---- in the worker ------------------------------------------------------- */
-
-/* Where a task's function leaves its output. */
-struct reeve_reply {
-	void *data;	 /* room for `capacity` bytes */
-	size_t capacity; /* bytes */
-	size_t size;	 /* bytes of output; 0 at first */
-	void *internal;
-};
-
-/* A task. input is aligned to 16 bytes, and is the worker's own copy: it may be
- * written to. Returns 0 (done), or anything else (failed): a negative errno by
- * custom. Whatever it leaks stays with the worker until that is recycled. */
-typedef int reeve_task_fn(void *input, size_t size, struct reeve_reply *reply);
-
-/* Runs in each worker before its first task. Returns 0, or the worker has
- * failed to start. argument is a copy of what the pool was given. */
-typedef int reeve_init_fn(void *argument, size_t size);
-
-/* Makes room for size bytes of output, keeping none of what was there, and
- * returns it, aligned to 16 bytes; NULL with errno EMSGSIZE when size is over
- * the limit: REEVE_PAYLOAD_MAX, and in a chunk of reeve_pool_map() what the
- * caller has room for. */
-REEVE_PUBLIC void *reeve_reply_reserve(struct reeve_reply *reply, size_t size);
-
-/* Copies size bytes as the output. Returns 0 or -EMSGSIZE. */
-static inline int reeve_reply_set(struct reeve_reply *reply, const void *data,
-				  size_t size)
-{
-	void *p = reply->data;
-
-	if (size > reply->capacity)
-		p = reeve_reply_reserve(reply, size);
-	if (!p)
-		return -EMSGSIZE;
-	__builtin_memcpy(p, data, size);
-	reply->size = size;
-	return 0;
-}
-
-/* The text that goes with a failure, cut at REEVE_MESSAGE_MAX. Returns code, so
- * that a task can end with `return reeve_reply_error(reply, -EIO, "...")`. */
-REEVE_PUBLIC int reeve_reply_error(struct reeve_reply *reply, int code,
-				   const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* ---- outcomes -------------------------------------------------------------- */
-
-enum reeve_outcome_kind {
-	REEVE_PENDING, /* none yet */
-	REEVE_DONE,    /* the function returned 0 */
-	REEVE_FAILED,  /* it returned something else: .error, .message */
-	REEVE_CRASHED, /* its process ended while it ran: .exit, .message */
-	REEVE_TIMEOUT, /* task_timeout_usec was over; its process was killed */
-	REEVE_CANCELLED, /* withdrawn, or killed, because somebody asked */
-};
-
-struct reeve_outcome {
-	enum reeve_outcome_kind kind;
-	int error;     /* FAILED: what the function returned; else 0, -EPIPE
-		    * (crashed), -ETIMEDOUT, -ECANCELED */
-	unsigned seat; /* which worker, from 0 */
-	pid_t pid;     /* of the process that ran it; 0 when none did */
-	struct reeve_exit exit; /* CRASHED, TIMEOUT: how it ended */
-	char message[REEVE_MESSAGE_MAX];
-};
-
-/* A word for each kind: "done", "failed", ... */
-REEVE_PUBLIC const char *reeve_outcome_name(enum reeve_outcome_kind kind);
-
 /* ---- the pool -------------------------------------------------------------- */
 
 enum reeve_context {
-	REEVE_CONTEXT_DEFAULT,	  /* fork in a program with one thread, else
-				* forkserver */
-	REEVE_CONTEXT_FORK,	  /* workers are forked copies of the caller */
+	/* forkserver in a program with threads, and for THREAD pools of a program
+	 * that has called reeve_pool_setup(); else fork. */
+	REEVE_CONTEXT_DEFAULT,
+	/* Workers are forked copies of the caller. If the keeper is killed when the
+	 * program has threads (a THREAD pool's is one), no other can be forked:
+	 * all tasks are told so, -ESHUTDOWN. */
+	REEVE_CONTEXT_FORK,
 	REEVE_CONTEXT_FORKSERVER, /* of a clean process, this program anew */
 	REEVE_CONTEXT_SPAWN,	  /* each is this program anew */
 };
@@ -132,6 +71,9 @@ struct reeve_pool_spec {
 	/* How many workers. 0: as many as CPUs may be used; -1: one less, but
 	 * at least one (see reeve_cpu_count()); other negative: -EINVAL. */
 	int processes;
+	/* How many there may ever be: see reeve_pool_resize(). Each costs two
+	 * descriptors, also while it is not used. 0: as many as processes. */
+	int processes_max;
 	reeve_init_fn *initializer;
 	const void *initializer_argument; /* copied */
 	size_t initializer_size;
@@ -139,12 +81,53 @@ struct reeve_pool_spec {
 	uint64_t
 		maxtasksperchild; /* a worker is replaced after so many items */
 	uint64_t maxtasks_jitter; /* ... less up to so many, at random */
-	unsigned recycle_max;	  /* planned replacements at a time; 0: any */
+	/* It is also replaced when it has lived for so long (less up to the
+	 * jitter), and when it holds so much memory: resident, without what it
+	 * shares (files, libraries, payloads on their way), but with what a
+	 * forked worker has of its parent's. Looked at once a second. 0: no
+	 * limit. All replacements wait for the end of the task that it runs
+	 * (of a map: of the chunk), however long that is or large it grows, lose
+	 * nothing, and are no deaths. */
+	uint64_t max_age_usec, max_age_jitter_usec;
+	uint64_t max_rss_bytes;
+	unsigned recycle_max; /* planned replacements at a time; 0: any */
 
 	enum reeve_context context;
 	enum reeve_service service;
 
-	uint64_t task_timeout_usec; /* each item, from its start; 0: none */
+	/* Functions in shared objects, each "file.so:symbol", ended by NULL
+	 * (copied): a reeve_task_fn each, to be named in calls by what
+	 * reeve_pool_handler() returns. The file is dlopen(3)'s: a path, or a
+	 * name to be searched for. Workers are then forked by reeve-worker, a
+	 * small host program that is executed anew (context: DEFAULT or
+	 * FORKSERVER), and each loads the objects for itself, so that one whose
+	 * constructor crashes takes only its worker along. */
+	const char *const *handlers;
+	/* Likewise a reeve_init_fn, in place of .initializer. */
+	const char *handler_initializer;
+	/* reeve-worker; default: as installed, or the one in the directory
+	 * $REEVE_LIBEXECDIR. */
+	const char *worker_program;
+	/* With handlers: when the pool cannot be made, a sentence is put here,
+	 * like "worker 0: handler a.so:f: undefined symbol: f". */
+	char *error;
+	size_t error_size_bytes;
+
+	/* Deadlines of each item, from its start; 0: none. It has all that time,
+	 * and sometimes an eighth more (1 ms at least); while it waits for room
+	 * for its output, because nobody has collected what was done before, the
+	 * clock stands still. At the soft one, which
+	 * comes first, it is told; at the hard one its process is killed. */
+	uint64_t task_soft_timeout_usec, task_timeout_usec;
+	/* How it is told, beside reeve_task_is_overdue(): a signal to the thread
+	 * that runs it; 0: none. It is delivered while the function of this very
+	 * item runs, or not at all: never to another item, nor between two. The
+	 * signal is the pool's alone, and blocked but for the function, which
+	 * costs two system calls for each item. Install a handler in the
+	 * initializer: the default action of most signals ends the process
+	 * (CRASHED). It may jump (siglongjmp) to where the task has set a mark.
+	 * Without SA_RESTART calls that wait return with EINTR. */
+	int soft_signal;
 	/* Of a worker, until it is ready, and when it leaves, until it is gone;
 	 * then it is killed. 60 s. */
 	uint64_t start_timeout_usec;
@@ -165,7 +148,40 @@ struct reeve_pool_spec {
 	 * has asked for when its result is freed. Default: they are counted. */
 	void (*on_unseen)(const struct reeve_outcome *outcome, void *userdata);
 	void *userdata;
+
+	/* What workers have, too: ended by one without a name. The array is
+	 * copied; the objects must stay until the pool is freed. */
+	const struct reeve_shared *shared;
 };
+
+/* Most objects of a pool, and bytes of a name with its NUL. */
+#define REEVE_SHARED_MAX      64
+#define REEVE_SHARED_NAME_MAX 64
+
+/* An object that is shared with workers: a name, and one of the others. Each name
+ * and each object once. The lock that a condition belongs to has to be among them.
+ * A barrier's action is not known to workers of forkserver and spawn. The other end
+ * of a connection is not told the end while the pool has this one. */
+struct reeve_shared {
+	const char *name;
+	struct reeve_lock *lock; /* or RLock */
+	struct reeve_event *event;
+	struct reeve_semaphore *semaphore;
+	struct reeve_condition *condition;
+	struct reeve_barrier *barrier;
+	struct reeve_queue *queue;
+	struct reeve_connection *connection;
+	struct reeve_array *array;
+	struct reeve_value *value;
+};
+
+/* In a worker, in its initializer and tasks: the object of that name, as the pool
+ * was given it, with a handle that is valid as long as the worker lives: do not
+ * free it. NULL when there is none, the process is no worker, or another worker has
+ * written over what the object is. A worker that is
+ * replaced because of its maxtasksperchild, or that leaves when the pool is
+ * closed, has left the barriers that it took part in; that breaks none. */
+REEVE_PUBLIC const struct reeve_shared *reeve_pool_shared(const char *name);
 
 /* For contexts forkserver and spawn: the functions that may be used, ended by
  * one without a name. A task is named by its place here, so both processes,
@@ -183,13 +199,29 @@ struct reeve_function {
  * freeze_support() and __main__ guard. */
 REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
 
-/* Makes a pool and starts its workers; does not wait for them. spec may be NULL.
- * Errors: -EINVAL (spec: a process count below -1 or above
- * REEVE_PROCESSES_MAX, an initializer that is not in the table), -ENOTSUP (fork
- * in a program with threads; forkserver or spawn without reeve_pool_setup()),
- * -ENOMEM, -EMFILE, -EAGAIN. */
+/* Makes a pool and starts its workers; does not wait for them, but with handlers,
+ * for the first one. spec may be NULL. Errors: -ELIBBAD (handlers that cannot be
+ * loaded, or whose initializer fails: see .error), -ENOENT (no reeve-worker), -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
+ * processes_max below processes, an initializer that is not in the table, a soft
+ * deadline not before the hard one, a signal without one or that cannot be caught,
+ * objects to be shared that are none, nameless, too many, or twice the same),
+ * -ENOTSUP (fork in a program with threads; forkserver or spawn without
+ * reeve_pool_setup()), -ENOMEM, -EMFILE, -EAGAIN. */
 REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,
 				struct reeve_pool **ret_pool);
+
+/* From now on there are to be so many workers; 0 and -1 as in the spec. New ones
+ * are started at once. Who is too many gets nothing more and leaves after the task
+ * that it runs; what it had not begun is done by others. Returns at once. Errors:
+ * -EINVAL (below -1, or more than processes_max), -ESHUTDOWN (everything is done,
+ * or no worker can be started). */
+REEVE_PUBLIC int reeve_pool_resize(struct reeve_pool *pool, int processes);
+
+/* The function of a handler, which is among those of the spec, for the calls that
+ * take a reeve_task_fn of this pool: not to be called. Returns 0, -ENOENT, -EINVAL. */
+REEVE_PUBLIC int reeve_pool_handler(struct reeve_pool *pool,
+				    const char *handler,
+				    reeve_task_fn **ret_task);
 
 /* No new tasks; what was accepted is done; then the workers leave. Returns 0,
  * also when it is closed already. */
@@ -230,7 +262,8 @@ REEVE_PUBLIC int reeve_pool_dispatch(struct reeve_pool *pool);
  * (crashed), -ETIMEDOUT (its deadline), -ECANCELED; the details are in
  * *ret_outcome if that is not NULL. Other errors, without an outcome (kind
  * PENDING): -EINVAL, -EMSGSIZE (input too large), -ESHUTDOWN (closed, terminated,
- * or no worker can be started), -EBUSY, -EDEADLK, -ENOMEM. */
+ * or no worker can be started: then the outcome, CANCELLED, says why), -EBUSY,
+ * -EDEADLK, -ENOMEM. */
 REEVE_PUBLIC int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 				  const void *input, size_t size, void *output,
 				  size_t *output_size,
@@ -297,11 +330,15 @@ struct reeve_imap_spec {
 	/* ... or a generator. */
 	reeve_generator_fn *generator;
 	void *userdata;
-	/* Taken for likeness to Python: items travel in groups anyway, as many
-	 * as a worker has room for, and each has its own outcome. */
+	/* Items per hand-over; 0: one. A worker keeps the outputs of a chunk until
+	 * all of it has run, and a generator is asked for all of its items
+	 * first; each item has its own outcome, and a crash costs one. At most
+	 * a window, and what fits into REEVE_PAYLOAD_MAX; an output may be
+	 * as large as any. */
 	size_t chunksize;
-	size_t window; /* items begun and not yet fetched: at most so many; 0:
-			* 1,024 */
+	/* Items begun and not yet fetched: at most so many. 0: 1,024, or two
+	 * chunks for each worker. */
+	size_t window;
 };
 
 /* Outputs one by one: in order of inputs, or as they come. spec must be given. */
@@ -327,15 +364,20 @@ REEVE_PUBLIC int reeve_iterator_next(struct reeve_iterator *iterator,
 				     uint64_t timeout_usec,
 				     struct reeve_item *ret_item);
 
-/* Cancels what is left of it, and frees. NULL is nothing. Returns NULL. */
+/* Cancels what is left of it, and frees. NULL is nothing. Returns NULL. Not while
+ * another thread is in a CALLER pool: then nothing is freed. */
 REEVE_PUBLIC struct reeve_iterator *reeve_iterator_free(
 	struct reeve_iterator *iterator);
 
 /* ---- results --------------------------------------------------------------- */
 
-/* Takes one more reference. Returns result. */
+/* Takes one more reference. Returns result. References are taken and given back
+ * by any thread at any time, whoever is in the pool. */
 REEVE_PUBLIC struct reeve_result *reeve_result_ref(struct reeve_result *result);
-/* Gives a reference back. NULL is nothing. Returns NULL. The task goes on. */
+
+/* Gives a reference back. NULL is nothing. Returns NULL. The task goes on. If it
+ * was the last one, and another thread is in a CALLER pool, the result is freed by
+ * that thread when its call returns (and on_unseen called there). */
 REEVE_PUBLIC struct reeve_result *reeve_result_unref(
 	struct reeve_result *result);
 
@@ -366,6 +408,13 @@ REEVE_PUBLIC int reeve_result_successful(struct reeve_result *result);
 REEVE_PUBLIC void reeve_result_outcome(struct reeve_result *result,
 				       struct reeve_outcome *ret_outcome);
 
+/* What the task has last said with reeve_task_progress(), while it runs; never what
+ * another one has said. Does not wait. Returns 1 with *ret_progress; 0: it has not
+ * begun, or not said anything, or is over; -EBUSY, -EDEADLK, -ECHILD. Not for
+ * map_async, which is many: 0 (but see reeve_pool_workers()). */
+REEVE_PUBLIC int reeve_result_progress(struct reeve_result *result,
+				       struct reeve_progress *ret_progress);
+
 /* Cancels exactly this task: a queued one is withdrawn, a running one's process
  * is killed and replaced. Returns 0: its outcome is or will be CANCELLED;
  * -EALREADY: it has another one already. */
@@ -380,7 +429,8 @@ struct reeve_worker_stats {
 	uint64_t n_queued;     /* handed over, not begun */
 	bool is_ready;
 	bool is_busy;
-	uint64_t busy_since_usec; /* seen busy with the same task since */
+	uint64_t busy_since_usec;	/* seen busy with the same task since */
+	struct reeve_progress progress; /* of the item that it runs */
 };
 
 struct reeve_pool_stats {
@@ -389,10 +439,12 @@ struct reeve_pool_stats {
 	uint64_t n_queued;  /* items not yet begun */
 	uint64_t n_running; /* items */
 	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;
-	uint64_t n_started;  /* workers */
-	uint64_t n_recycled; /* planned replacements */
+	uint64_t n_started;	 /* workers */
+	uint64_t n_recycled;	 /* planned replacements */
+	uint64_t n_resized_away; /* who left because they were too many */
 	uint64_t n_start_failures;
-	uint64_t n_unseen; /* failures that nobody looked at */
+	uint64_t n_unseen;  /* failures that nobody looked at */
+	uint64_t n_overdue; /* items told that their soft time was over */
 	/* Of every 1,024th single task: from hand-over to outcome. */
 	uint64_t n_samples, latency_usec_sum, latency_usec_max;
 };
@@ -408,6 +460,12 @@ REEVE_PUBLIC void reeve_pool_stats(struct reeve_pool *pool,
 REEVE_PUBLIC size_t reeve_pool_workers(struct reeve_pool *pool,
 				       struct reeve_worker_stats *ret_workers,
 				       size_t n);
+
+/* The last deaths of workers, newest first: fills at most n records; returns how
+ * many there are, which is REEVE_DEATHS_MAX at most. 0 in a forked child. Does
+ * not look for new ones: these come with the pool's other work. */
+REEVE_PUBLIC size_t reeve_pool_report(struct reeve_pool *pool,
+				      struct reeve_death *ret_deaths, size_t n);
 
 REEVE_DECLARATIONS_END
 

@@ -38,9 +38,9 @@
  *   is stopped inside a call holds up others that put, or others that get,
  *   until it goes on or is killed; timeouts are kept.
  *   Processes that share a queue share its memory. What makes no sense there is
- *   found before it is used (-EBADMSG): indices, sizes, counts. Not covered are
- *   the two locks in it, which are the C library's: a hostile process that
- *   overwrites these can crash the others. Do not share one with an enemy.
+ *   found before it is used (-EBADMSG): indices, sizes, counts. An enemy can spoil
+ *   messages, make calls fail, and wait until their time is over; not crash those
+ *   who make them.
  *   A handle of NULL is -EINVAL, or does nothing.
  */
 #ifndef REEVE_QUEUE_H
@@ -133,7 +133,8 @@ REEVE_PUBLIC int reeve_queue_close(reeve_queue *queue);
  * closed; it stays so until a get finds the queue empty. It is the handle's: do
  * not read or close it. From the first call on, putting into an empty queue
  * costs everybody a system call. A process that is killed inside put or get may
- * leave it silent until the next put: poll with a timeout, and then get. */
+ * leave it silent until the next put: poll with a timeout, and then get. (When it
+ * was a worker of a pool that shares the queue, the pool makes it readable.) */
 REEVE_PUBLIC int reeve_queue_poll_fd(reeve_queue *queue);
 
 /* Says that a task this process got from a joinable queue is finished. Any of

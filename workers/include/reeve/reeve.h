@@ -17,6 +17,7 @@
 #include <reeve/queue.h>
 #include <reeve/shared.h>
 #include <reeve/sync.h>
+#include <reeve/task.h>
 #include <reeve/types.h>
 
 #endif

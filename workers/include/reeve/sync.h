@@ -12,8 +12,9 @@
  *   reeve_..._new() makes one. A child that is forked, by
  *   reeve_process_start() or in a pool, uses the same handle. A program that is
  *   executed gets the fd of reeve_..._fd() (in a spec's fds, or over a socket)
- *   and opens it with reeve_..._open(). reeve_..._free() releases the handle,
- *   here only.
+ *   and opens it with reeve_..._open(). Workers of a pool, however started,
+ *   find it by name (struct reeve_shared in <reeve/pool.h>). reeve_..._free()
+ *   releases the handle, here only.
  *   A timeout is in microseconds of CLOCK_MONOTONIC: 0 asks without waiting,
  *   REEVE_FOREVER waits as long as it takes. What did not happen in time is
  *   -ETIMEDOUT. Signals that are handled meanwhile do not end a wait.
@@ -23,7 +24,8 @@
  *   cancellation point. A handle of NULL is -EINVAL, or does nothing.
  *   The processes that share an object see each other in one PID namespace,
  *   and trust each other: one that writes nonsense into the memory of a Lock
- *   may crash those who use it.
+ *   may crash those who use it, and into any other's may make calls fail or
+ *   wait until their time is over.
  *   The fd of a handle is the handle's: pass it on, do not close or write it.
  */
 #ifndef REEVE_SYNC_H
