@@ -79,11 +79,7 @@ CORE_SRC := $(wildcard supervisor/core/*.c)
 DAEMON_SRC := $(wildcard supervisor/daemon/*.c)
 CLI_SRC := $(wildcard supervisor/cli/*.c)
 MAN_SRC := $(wildcard packaging/man/*.c)
-<<<<<<< HEAD
-SRC := $(LIB_SRC) $(MANAGER_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
-=======
-SRC := $(LIB_SRC) $(HELPER_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
->>>>>>> origin/main
+SRC := $(LIB_SRC) $(HELPER_SRC) $(MANAGER_SRC) $(filter-out $(EXAMPLES_LEFT_OUT),$(EXAMPLE_SRC)) $(CONF_SRC) $(CORE_SRC) $(DAEMON_SRC) $(CLI_SRC) $(MAN_SRC)
 TEST_SRC := $(wildcard tests/*/*.c tests/*/programs/*.c)
 
 program = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)))
@@ -114,11 +110,11 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) $(PLACES) -MMD -MP -c -o $@ $<
 
 # Where libreeve finds its programs when the environment does not say.
-$(BUILD)/obj/workers/manager/program.o: CPPFLAGS += -DREEVE_BINDIR='"$(bindir)"'
-$(BUILD)/obj/workers/manager/program.o: $(BUILD)/bindir
-$(BUILD)/bindir: FORCE
+$(BUILD)/obj/workers/base/sys/program.o: PLACES = -DREEVE_LIBEXECDIR=\"$(libexecdir)\"
+$(BUILD)/obj/workers/base/sys/program.o: $(BUILD)/libexecdir
+$(BUILD)/libexecdir: FORCE
 	@mkdir -p $(@D)
-	@echo $(bindir) | cmp -s - $@ || echo $(bindir) >$@
+	@echo $(libexecdir) | cmp -s - $@ || echo $(libexecdir) >$@
 
 # What goes into libreeve.so; all but the marked functions is hidden there.
 $(BUILD)/obj/workers/%.o: PIC = -fPIC -fvisibility=hidden
@@ -143,8 +139,8 @@ lib: $(BUILD)/libreeve.so $(BUILD)/libreeve.a $(BUILD)/libreeve.pc $(HELPERS)
 $(HELPERS): $(BUILD)/%: $(BUILD)/obj/workers/programs/%.o $(BUILD)/libworkers.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) \
-		-Wl,--whole-archive $(BUILD)/libworkers.a -Wl,--no-whole-archive
-$(BUILD)/obj/workers/base/sys/program.o: PLACES = -DREEVE_LIBEXECDIR=\"$(libexecdir)\"
+		-Wl,--whole-archive $(BUILD)/libworkers.a -Wl,--no-whole-archive \
+		$(LIBS_MANAGER)
 $(BUILD)/libreeve.so.$(VERSION): $(call obj,$(LIB_SRC)) workers/libreeve.map
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_CFLAGS) $(PIC) $(SHARED_LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS_MANAGER)
@@ -193,6 +189,7 @@ $(BUILD)/tests/programs/%: $(BUILD)/obj/tests/integration/programs/%.o $(BUILD)/
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK)
+$(BUILD)/tests/unit/test_manager_client $(BUILD)/tests/unit/test_manager_deaths: | $(BUILD)/reeve-manager
 $(BUILD)/tests/unit/test_pool_handlers: | $(HANDLERS) $(BUILD)/reeve-worker
 $(BUILD)/tests/handlers/%.so: tests/handlers/%.c $(LIB_HEADERS) $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -279,14 +276,9 @@ fuzz-run: $(FUZZ)
 # them take some hundredths of a second.
 SIMULATOR := $(BUILD)/tests/unit/test_pool_sim
 # Tests of libreeve that do much more when REEVE_SOAK is set.
-<<<<<<< HEAD
-DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_syscalls \
+DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_resize pool_syscalls pool_soft pool_soft_race pool_keeper_leave \
 	queue_deaths queue_join sync_lock sync_semaphore sync_condition \
 	manager_greed manager_latency)
-=======
-DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_resize pool_syscalls pool_soft pool_soft_race pool_keeper_leave \
-	queue_deaths queue_join sync_lock sync_semaphore sync_condition)
->>>>>>> origin/main
 WALK := $(BUILD)/tests/unit/test_lifecycle_walk
 soak: TOTALS = $(BUILD)/soak.totals
 soak: all $(INTEGRATION) $(WALK) $(SIMULATOR) $(DEATHS) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60, many random lives, a million schedules
@@ -410,7 +402,8 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 		$(D)$(completiondir) $(D)$(sysconfdir)/reeve/conf.d \
 		$(D)$(includedir)/reeve $(D)$(libdir) $(D)$(pkgconfigdir) \
 		$(D)$(libexecdir)
-	install -m 755 $(HELPERS) $(D)$(libexecdir)/
+	install -m 755 $(HELPERS) $(BUILD)/reeve-manager $(D)$(libexecdir)/
+	ln -sf $(libexecdir)/reeve-manager $(D)$(bindir)/reeve-manager
 	install -m 644 $(LIB_HEADERS) $(D)$(includedir)/reeve/
 	install -m 755 $(BUILD)/libreeve.so.$(VERSION) $(D)$(libdir)/
 	ln -sf libreeve.so.$(VERSION) $(D)$(libdir)/$(SONAME)
@@ -433,7 +426,7 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 		install -m 644 conf/reeve.ini $(D)$(sysconfdir)/reeve/reeve.ini
 
 uninstall: ## remove what install put there, but for the configuration
-	rm -f $(D)$(sbindir)/reeved $(D)$(bindir)/reeve \
+	rm -f $(D)$(sbindir)/reeved $(D)$(bindir)/reeve $(D)$(bindir)/reeve-manager \
 		$(D)$(mandir)/man1/reeve.1 $(D)$(mandir)/man5/reeve.ini.5 \
 		$(D)$(mandir)/man8/reeved.8 $(D)$(completiondir)/reeve \
 		$(D)$(unitdir)/reeved.service

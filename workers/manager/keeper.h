@@ -16,7 +16,7 @@
  *     reeve-manager KEEPER_ARGUMENT
  *
  *   with the fds of enum keeper_fd, in a session of its own, stderr inherited.
- *   keeper_program() finds it. The bell rings when the board has changed, or the
+ *   program_find() finds it. The bell rings when the board has changed, or the
  *   process ends (its pidfd): a program that ends while the board says STARTING
  *   has not understood (another version: KEEPER_EXIT_USAGE).
  *   STARTING becomes RUNNING when a server accepts clients for the first time;
@@ -87,8 +87,3 @@ struct keeper_board {
 	_Atomic int32_t error;	   /* FATAL: -errno */
 	char reason[KEEPER_REASON_MAX];
 };
-
-/* Where the program is: program if not NULL, else in the directory
- * $REEVE_LIBEXECDIR, else where it was installed. Returns 0, -ENOENT or
- * -ENAMETOOLONG. */
-int keeper_program(const char *program, char ret_path[static PATH_MAX]);

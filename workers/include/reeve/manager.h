@@ -205,6 +205,7 @@ REEVE_PUBLIC int reeve_proxy_open(reeve_manager *manager,
 /* Gives it back. NULL is nothing. Returns NULL. */
 REEVE_PUBLIC reeve_proxy *reeve_proxy_free(reeve_proxy *proxy);
 
+/* What it is a proxy of. */
 REEVE_PUBLIC enum reeve_object_kind reeve_proxy_kind(const reeve_proxy *proxy);
 
 /* Its name; of one without, the name by which others can open it while it lives. */
@@ -310,9 +311,11 @@ REEVE_PUBLIC int reeve_proxy_wait(reeve_proxy *proxy, uint64_t timeout_usec);
 /* Condition: wakes n of those who wait, -1: all. -EPERM: its lock is not held. */
 REEVE_PUBLIC int reeve_proxy_notify(reeve_proxy *proxy, int64_t n);
 
+/* Event: sets it, which wakes all who wait; makes it unset; 1 when it is set, 0
+ * when not. */
 REEVE_PUBLIC int reeve_proxy_event_set(reeve_proxy *proxy);
 REEVE_PUBLIC int reeve_proxy_event_clear(reeve_proxy *proxy);
-REEVE_PUBLIC int reeve_proxy_event_is_set(reeve_proxy *proxy); /* 1 or 0 */
+REEVE_PUBLIC int reeve_proxy_event_is_set(reeve_proxy *proxy);
 
 /* Barrier: waits for all parties; returns which arrival this one was, from 0;
  * -EPIPE: it is broken (a timeout, an abort, a death, a reset while waiting). */

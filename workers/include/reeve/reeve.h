@@ -11,6 +11,8 @@
 #ifndef REEVE_REEVE_H
 #define REEVE_REEVE_H
 
+#include <reeve/any.h>
+#include <reeve/manager.h>
 #include <reeve/pipe.h>
 #include <reeve/pool.h>
 #include <reeve/process.h>

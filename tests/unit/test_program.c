@@ -1,4 +1,4 @@
-/* Where reeve-manager is looked for. */
+/* Where programs of ours are looked for. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "tests/lib/unit.h"
-#include "workers/manager/keeper.h"
+#include "workers/base/sys/program.h"
 
 static const char *make_program(const char *name)
 {
@@ -21,16 +21,16 @@ START_TEST(test_given)
 	char path[PATH_MAX] = "as before", longer[2 * PATH_MAX];
 	const char *given = make_program("given");
 
-	ck_assert_int_eq(keeper_program("/nonexistent/x", path), -ENOENT);
+	ck_assert_int_eq(program_find("/nonexistent/x", "a", path), -ENOENT);
 	ck_assert_str_eq(path, "as before");
-	ck_assert_int_eq(keeper_program(given, path), 0);
+	ck_assert_int_eq(program_find(given, "a", path), 0);
 	ck_assert_str_eq(path, given);
 	memset(longer, '/', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
-	ck_assert_int_eq(keeper_program(longer, path), -ENAMETOOLONG);
+	ck_assert_int_eq(program_find(longer, "a", path), -ENAMETOOLONG);
 	longer[PATH_MAX - 1] =
 		'\0'; /* the longest: but a directory, the root */
-	ck_assert_int_eq(keeper_program(longer, path), 0);
+	ck_assert_int_eq(program_find(longer, "a", path), 0);
 }
 END_TEST
 
@@ -40,13 +40,13 @@ START_TEST(test_environment)
 
 	(void)make_program("reeve-manager");
 	(void)setenv("REEVE_LIBEXECDIR", unit_tmpdir(), 1);
-	ck_assert_int_eq(keeper_program(NULL, path), 0);
+	ck_assert_int_eq(program_find(NULL, "reeve-manager", path), 0);
 	(void)snprintf(wanted, sizeof(wanted), "%s/reeve-manager",
 		       unit_tmpdir());
 	ck_assert_str_eq(path, wanted);
 	(void)setenv("REEVE_LIBEXECDIR", "/nonexistent", 1);
-	ck_assert_int_eq(keeper_program(NULL, path), -ENOENT);
+	ck_assert_int_eq(program_find(NULL, "reeve-manager", path), -ENOENT);
 }
 END_TEST
 
-UNIT_MAIN("manager_program", test_given, test_environment)
+UNIT_MAIN("program", test_given, test_environment)
