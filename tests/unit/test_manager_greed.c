@@ -367,6 +367,7 @@ START_TEST(test_too_many_clients)
 	for (int i = 0; i < 50; i++) {
 		guest_connect(&late, server.address);
 		ck_assert_int_eq(guest_greet(&late, KEY), -EUSERS);
+		ck_assert_uint_eq(late.said.len, 0); /* it was not challenged */
 		ck_assert(guest_is_ended(&late));
 		guest_close(&late);
 	}
