@@ -2,6 +2,7 @@
  * one does harm. */
 #include "workers/shared/latch.h"
 
+#include <linux/futex.h>
 #include <sys/syscall.h>
 
 #include "tests/unit/sync_rig.h"
@@ -191,6 +192,41 @@ START_TEST(test_sleeper_is_woken)
 }
 END_TEST
 
+/* A holder that sees nobody sleep, since who slept was woken as it came. */
+static void slip_in(struct stage *x)
+{
+	while (!(atomic_load(&x->latch.word) & FUTEX_WAITERS))
+		(void)sched_yield();
+	atomic_store(&x->latch.word, 1);
+}
+
+static int wait_in_vain(void *arg)
+{
+	struct stage *x = arg;
+
+	return -latch_lock(&x->latch,
+			   clock_monotonic_usec() + REGION_LOOK_USEC / 2);
+}
+
+/* Who was woken and gives up is the only one to know that there may be others. */
+START_TEST(test_woken_and_late)
+{
+	struct stage *x = stage_new();
+	pid_t pid;
+
+	atomic_store(&x->latch.word, 2);
+	pid = start(wait_in_vain, x);
+	slip_in(x);
+	ck_assert_int_eq(end(pid), ETIMEDOUT);
+	ck_assert_uint_eq(atomic_load(&x->latch.word), 1 | FUTEX_WAITERS);
+	/* who never slept leaves it alone */
+	atomic_store(&x->latch.word, 1);
+	ck_assert_int_eq(latch_lock(&x->latch, 0), -ETIMEDOUT);
+	ck_assert_uint_eq(atomic_load(&x->latch.word), 1);
+	stage_free(x);
+}
+END_TEST
+
 /* ---- many ------------------------------------------------------------------------------ */
 
 #define COMERS 4
@@ -275,5 +311,5 @@ START_TEST(test_any_word)
 END_TEST
 
 UNIT_MAIN("latch", test_threads, test_children, test_process_without_a_place,
-	  test_every_instruction, test_sleeper_is_woken, test_random_kills,
-	  test_any_word)
+	  test_every_instruction, test_sleeper_is_woken, test_woken_and_late,
+	  test_random_kills, test_any_word)

@@ -319,16 +319,43 @@ static void see_two_units(void *arg)
 	ck_assert_int_eq(reeve_semaphore_value(x->units), 0);
 }
 
+/* The child is to have it. */
+static void keep_over_fork(struct stage *x)
+{
+	ck_assert_int_eq(madvise(x->patient.memory, x->patient.way->size,
+				 MADV_DOFORK),
+			 0);
+}
+
 START_TEST(test_every_instruction)
 {
 	struct stage *x = semaphore_stage(2);
 
-	/* the child is to have it */
-	ck_assert_int_eq(madvise(x->patient.memory, x->patient.way->size,
-				 MADV_DOFORK),
-			 0);
+	keep_over_fork(x);
 	ck_assert_int_eq(run(take_two, x), 0);
 	step_through(repair_it, see_two_units, x, 200);
+	stage_free(x);
+}
+END_TEST
+
+/* Whether or not the repairer came to it: one who took part is dead. */
+static void see_it_break(void *arg)
+{
+	struct stage *x = arg;
+
+	ck_assert_int_eq(reeve_barrier_wait(x->barrier, 4 * REGION_LOOK_USEC),
+			 -ECANCELED);
+	ck_assert_int_eq(reeve_barrier_reset(x->barrier), 0);
+	ck_assert_int_eq(run(take_part, x), 0); /* for the next one */
+}
+
+START_TEST(test_every_instruction_of_barrier)
+{
+	struct stage *x = barrier_stage();
+
+	keep_over_fork(x);
+	ck_assert_int_eq(run(take_part, x), 0);
+	step_through(repair_it, see_it_break, x, 50);
 	stage_free(x);
 }
 END_TEST
@@ -400,4 +427,5 @@ END_TEST
 UNIT_MAIN("repair", test_units_come_back, test_semaphore_wakes,
 	  test_barrier_breaks, test_barrier_wakes, test_condition_passes_on,
 	  test_condition_places, test_event_wakes, test_lock_wakes,
-	  test_every_instruction, test_open_refuses, test_any_memory)
+	  test_every_instruction, test_every_instruction_of_barrier,
+	  test_open_refuses, test_any_memory)

@@ -13,7 +13,7 @@
  * before, a bit for each of the last 64. Who sleeps remembers its round.
  *
  * Death: of whom the ledger knows, arrived or not: who waits looks for the dead,
- * drops them, and ends the round badly. In the middle of a change: before the
+ * ends the round badly, and drops them. In the middle of a change: before the
  * exchange the round goes on, after it it is over, and those who sleep look.
  */
 #include <errno.h>
@@ -112,17 +112,22 @@ static void break_it(struct barrier_memory *m)
 		end_round(m, false, BROKEN);
 }
 
-/* Returns how many there were. */
-static unsigned drop_dead(struct barrier_memory *m)
+/* Whoever is dead breaks it, and is dropped; returns whether there was one. In
+ * this order: who is killed in between has not made them forgotten. */
+static bool bury(struct barrier_memory *m,
+		 bool (*is_dead)(const struct party *))
 {
 	struct ledger_entry *e = NULL;
-	unsigned n = 0;
+	bool is_any = false;
 
-	while ((e = ledger_next_dead(&m->ledger, e))) {
+	while ((e = ledger_next(&m->ledger, e))) {
+		if (!is_dead(&e->who))
+			continue;
+		break_it(m);
 		ledger_drop(e);
-		n++;
+		is_any = true;
 	}
-	return n;
+	return is_any;
 }
 
 /* The calling process's entry; NULL when there is no room. The dead make room,
@@ -131,10 +136,7 @@ static struct ledger_entry *entry_of_self(struct barrier_memory *m)
 {
 	struct ledger_entry *e = ledger_self(&m->ledger);
 
-	if (e || drop_dead(m) == 0)
-		return e;
-	break_it(m);
-	return ledger_self(&m->ledger);
+	return e || !bury(m, party_is_dead) ? e : ledger_self(&m->ledger);
 }
 
 /* ---- making and opening ---------------------------------------------------------- */
@@ -227,9 +229,8 @@ static void look_for_dead(struct barrier_memory *m, uint32_t round)
 {
 	if (enter(m) < 0)
 		return;
-	if (round_now(m) == round && ledger_is_due(&m->ledger) &&
-	    drop_dead(m) > 0)
-		break_it(m);
+	if (round_now(m) == round && ledger_is_due(&m->ledger))
+		(void)bury(m, party_is_dead);
 	leave(m);
 }
 
@@ -451,8 +452,7 @@ static void repair_barrier(const struct patient *p)
 	if (repair_enter(&m->guard) < 0) {
 		ledger_look_now(&m->ledger);
 	} else {
-		if (ledger_drop_gone(&m->ledger) > 0)
-			break_it(m);
+		(void)bury(m, party_is_gone);
 		leave(m);
 	}
 	region_wake(&m->word, INT_MAX);

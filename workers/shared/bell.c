@@ -6,7 +6,9 @@
  * turns away all who are about to sleep on the old one. Who sleeps is woken; if
  * there is none, the bit is taken, unless the word has changed; and because
  * somebody may have gone to sleep on the very word in between, all are woken who
- * did. They set the bit anew before they sleep again.
+ * did. They set the bit anew before they sleep again. With the bit goes the number:
+ * or else who listened before it was taken would find his word again when another
+ * has set the bit anew, and sleep on what was put, and not rung for, in between.
  */
 #include "workers/shared/bell.h"
 
@@ -18,6 +20,6 @@ void bell_ring_loud(struct bell *bell, int n)
 	if (region_wake(&bell->word, n) > 0 && n == 1)
 		return;
 	if (atomic_compare_exchange_strong(&bell->word, &word,
-					   word & ~BELL_HEARD))
+					   (word & ~BELL_HEARD) + BELL_STEP))
 		(void)region_wake(&bell->word, INT_MAX);
 }

@@ -1,7 +1,7 @@
 /* Waking who sleeps, and nobody else: a futex word for "something has changed".
  *
  * Properties
- *   The word is a number that grows by two with each ring; its lowest bit says
+ *   The word is a number that grows with each ring; its lowest bit says
  *   that somebody may sleep. Ringing a bell that nobody listens to is one load.
  *   A listener that is killed leaves the bit behind: the next ring finds nobody
  *   and takes it away. A ringer that is killed half-way leaves sleepers behind:

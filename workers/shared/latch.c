@@ -137,6 +137,7 @@ static int take(struct latch *latch, uint32_t value, uint32_t sleepers)
 static int lock_slowly(struct latch *latch, uint64_t end_usec)
 {
 	uint32_t sleepers = 0, value = 0;
+	bool is_late;
 	uint64_t now;
 	int r;
 
@@ -148,11 +149,13 @@ static int lock_slowly(struct latch *latch, uint64_t end_usec)
 		if (value == 0 || value & FUTEX_OWNER_DIED)
 			continue; /* somebody was faster */
 		now = end_usec ? clock_monotonic_usec() : 0;
-		if (now >= end_usec)
-			return -ETIMEDOUT;
-		if (!(value & FUTEX_WAITERS) &&
+		is_late = now >= end_usec;
+		/* also before it gives up: it may have been woken, for all */
+		if (!(value & FUTEX_WAITERS) && (!is_late || sleepers) &&
 		    !exchange(latch, value, value | FUTEX_WAITERS))
 			continue;
+		if (is_late)
+			return -ETIMEDOUT;
 		sleep_on(latch, value | FUTEX_WAITERS, end_usec, now);
 		sleepers = FUTEX_WAITERS;
 	}

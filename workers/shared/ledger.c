@@ -63,18 +63,13 @@ void ledger_drop(struct ledger_entry *entry)
 	atomic_store(&entry->who.pid, 0);
 }
 
-unsigned ledger_drop_gone(struct ledger *ledger)
+void ledger_drop_gone(struct ledger *ledger)
 {
 	struct ledger_entry *e = NULL;
-	unsigned n = 0;
 
-	while ((e = ledger_next(ledger, e))) {
-		if (!party_is_gone(&e->who))
-			continue;
-		ledger_drop(e);
-		n++;
-	}
-	return n;
+	while ((e = ledger_next(ledger, e)))
+		if (party_is_gone(&e->who))
+			ledger_drop(e);
 }
 
 void ledger_look_now(struct ledger *ledger)

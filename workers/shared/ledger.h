@@ -54,9 +54,8 @@ struct ledger_entry *ledger_next_dead(struct ledger *ledger,
 /* Frees the entry. */
 void ledger_drop(struct ledger_entry *entry);
 
-/* Frees those whose process was reaped, quickly; see party_is_gone(). Returns how
- * many. */
-unsigned ledger_drop_gone(struct ledger *ledger);
+/* Frees those whose process was reaped, quickly; see party_is_gone(). */
+void ledger_drop_gone(struct ledger *ledger);
 
 /* Whether it is time to look for the dead: true once in LEDGER_LOOK_USEC, for
  * one of many who wait. */

@@ -325,7 +325,7 @@ static void repair_semaphore(const struct patient *p)
 		ledger_look_now(&m->ledger);
 		n = INT_MAX;
 	} else {
-		(void)ledger_drop_gone(&m->ledger);
+		ledger_drop_gone(&m->ledger);
 		count_free(m);
 		(void)is_wanted(m);
 		leave(m);
