@@ -257,8 +257,9 @@ START_TEST(test_tcp)
 
 	ck_assert_int_eq(
 		strncmp(reeve_manager_address(m), "tcp:127.0.0.1:", 14), 0);
-	ck_assert_int_eq(
-		reeve_proxy_dict_set(d, REEVE_ANY("here"), REEVE_ANY((bool)true)), 0);
+	ck_assert_int_eq(reeve_proxy_dict_set(d, REEVE_ANY("here"),
+					      REEVE_ANY((bool)true)),
+			 0);
 	ck_assert_int_eq(reeve_proxy_dict_get(theirs, REEVE_ANY("here"), &v),
 			 0);
 	check_value(&v, "true");

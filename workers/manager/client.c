@@ -70,8 +70,8 @@ static void leave_to_parent(void)
 
 static void init_once(void)
 {
-	registry.init_error =
-		-pthread_atfork(lock_registry, unlock_registry, leave_to_parent);
+	registry.init_error = -pthread_atfork(lock_registry, unlock_registry,
+					      leave_to_parent);
 }
 
 static int make_mark(struct reeve_manager *m)
@@ -150,7 +150,7 @@ void client_close_fd(struct reeve_manager *m)
 
 /* ---- making, freeing --------------------------------------------------------------- */
 
-static void delete(struct reeve_manager *m)
+static void discard(struct reeve_manager *m)
 {
 	lock_registry();
 	m->wire.fd = fd_close(m->wire.fd);
@@ -176,7 +176,7 @@ struct reeve_manager *client_ref(struct reeve_manager *m)
 void client_unref(struct reeve_manager *m)
 {
 	if (atomic_fetch_sub(&m->refs, 1) == 1)
-		delete(m);
+		discard(m);
 }
 
 int client_new(const char *address, const void *authkey, size_t authkey_size,

@@ -32,7 +32,7 @@
 #include "workers/manager/protocol.h"
 #include "workers/manager/wire.h"
 
-#define CLIENT_IN_FLIGHT_MAX 4096	       /* requests */
+#define CLIENT_IN_FLIGHT_MAX 4096		/* requests */
 #define CLIENT_UNSENT_MAX    ((size_t)32 << 10) /* bytes that may be collected */
 #define CLIENT_TRIES_MAX     16 /* connections that end before they begin */
 
@@ -52,7 +52,8 @@ struct reeve_manager {
 	char *address;
 	void *authkey;
 	size_t authkey_size;
-	uint64_t answer_usec, reconnect_usec; /* REEVE_MANAGER_..., or a test's */
+	uint64_t answer_usec,
+		reconnect_usec; /* REEVE_MANAGER_..., or a test's */
 
 	/* In a page that a fork wipes. */
 	_Atomic unsigned *mark;

@@ -21,9 +21,9 @@
 #include "workers/base/sys/clock.h"
 #include "workers/manager/frame.h"
 
-#define ERROR_MAX	4095
-#define PROGRESS_BYTES	((size_t)64 << 10) /* as good as a sign of life */
-#define LATE_SHARE	8		   /* of answer_usec: late, by this much */
+#define ERROR_MAX      4095
+#define PROGRESS_BYTES ((size_t)64 << 10) /* as good as a sign of life */
+#define LATE_SHARE     8 /* of answer_usec: late, by this much */
 
 /* What is waited for. */
 struct goal {

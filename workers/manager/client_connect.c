@@ -243,8 +243,8 @@ pid_t client_peer(const struct reeve_manager *m)
 	struct ucred peer = { .pid = 0 };
 	socklen_t size = sizeof(peer);
 
-	if (m->wire.fd < 0 || getsockopt(m->wire.fd, SOL_SOCKET, SO_PEERCRED,
-					 &peer, &size) < 0)
+	if (m->wire.fd < 0 ||
+	    getsockopt(m->wire.fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return 0;
 	return peer.pid;
 }

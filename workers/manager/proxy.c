@@ -35,8 +35,7 @@ static int read_results(struct reader *reader, const char *letters,
 	for (; *letters && r == 0; letters++)
 		switch (*letters) {
 		case 'i':
-			r = codec_get_int(reader,
-					  &ret->integers[n_integers++]);
+			r = codec_get_int(reader, &ret->integers[n_integers++]);
 			break;
 		case 'b':
 			r = codec_get_bool(reader, &ret->boolean);
@@ -131,8 +130,7 @@ static int open_object(struct reeve_proxy *p, struct opened *ret)
 				   .arguments = arguments,
 				   .raw = p->value,
 				   .raw_size = p->value_size };
-	uint64_t end_usec =
-		usec_add(clock_monotonic_usec(), m->reconnect_usec);
+	uint64_t end_usec = usec_add(clock_monotonic_usec(), m->reconnect_usec);
 	int r = 0;
 
 	for (int i = 0; i < CLIENT_TRIES_MAX; i++) {
@@ -282,7 +280,7 @@ static int encode_value(struct reeve_proxy *p, const struct reeve_any *value)
 								 : r;
 }
 
-static void delete(struct reeve_proxy *p)
+static void discard(struct reeve_proxy *p)
 {
 	if (!p)
 		return;
@@ -295,7 +293,7 @@ static void delete(struct reeve_proxy *p)
 
 static void free_proxy(struct reeve_proxy **p)
 {
-	delete(*p);
+	discard(*p);
 }
 
 static int new_proxy(enum reeve_object_kind kind, const char *name,
@@ -380,7 +378,7 @@ struct reeve_proxy *reeve_proxy_free(struct reeve_proxy *p)
 			client_close_object(m, p->handle);
 		client_leave(m);
 	}
-	delete(p);
+	discard(p);
 	return NULL;
 }
 

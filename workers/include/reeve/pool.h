@@ -199,13 +199,14 @@ struct reeve_function {
  * freeze_support() and __main__ guard. */
 REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
 
-/* Makes a pool and starts its workers; does not wait for them, but with handlers,
- * for the first one. spec may be NULL. Errors: -ELIBBAD (handlers that cannot be
- * loaded, or whose initializer fails: see .error), -ENOENT (no reeve-worker), -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
+/* Makes a pool and starts its workers; does not wait for them, but with
+ * handlers, for the first one. spec may be NULL. Errors: -ELIBBAD (handlers that
+ * cannot be loaded, or whose initializer fails: see .error), -ENOENT (no reeve-
+ * worker), -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
  * processes_max below processes, an initializer that is not in the table, a soft
- * deadline not before the hard one, a signal without one or that cannot be caught,
- * objects to be shared that are none, nameless, too many, or twice the same),
- * -ENOTSUP (fork in a program with threads; forkserver or spawn without
+ * deadline not before the hard one, a signal without one or that cannot be
+ * caught, objects to be shared that are none, nameless, too many, or twice the
+ * same), -ENOTSUP (fork in a program with threads; forkserver or spawn without
  * reeve_pool_setup()), -ENOMEM, -EMFILE, -EAGAIN. */
 REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,
 				struct reeve_pool **ret_pool);

@@ -328,8 +328,8 @@ static void init(struct server *s, const struct server_config *config)
 	s->epoll_fd = s->signal_fd = s->reserve_fd = -1;
 	s->handshake_usec = config->handshake_usec > 0 ? config->handshake_usec
 						       : SERVER_HANDSHAKE_USEC;
-	s->frame_usec = config->frame_usec > 0 ? config->frame_usec
-					       : SERVER_FRAME_USEC;
+	s->frame_usec =
+		config->frame_usec > 0 ? config->frame_usec : SERVER_FRAME_USEC;
 	TAILQ_INIT(&s->fresh);
 	TAILQ_INIT(&s->served);
 	TAILQ_INIT(&s->gone);

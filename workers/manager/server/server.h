@@ -53,8 +53,8 @@ struct server_config {
 	uint64_t generation; /* starts before this one */
 	/* 0: SERVER_HANDSHAKE_USEC, SERVER_FRAME_USEC */
 	uint64_t handshake_usec, frame_usec;
-	int report_fd;	     /* a pipe; taken */
-	int lock_fd;	     /* of the snapshot; stays the caller's; or -1 */
+	int report_fd; /* a pipe; taken */
+	int lock_fd;   /* of the snapshot; stays the caller's; or -1 */
 };
 
 /* What is written to report_fd: error is 0 when clients are accepted. Another start
