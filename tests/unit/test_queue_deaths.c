@@ -152,7 +152,7 @@ END_TEST
 
 static int get_nothing(reeve_queue *q)
 {
-	return reeve_queue_get(q, NULL, 0, 0, NULL) == -EAGAIN;
+	return reeve_queue_get(q, NULL, 0, 0, NULL) != -EAGAIN;
 }
 
 /* A message comes at each instruction of a get that finds nothing and empties the
@@ -182,6 +182,30 @@ START_TEST(test_poll_at_each_step)
 		n += stride;
 	} while (was_in);
 	ck_assert_int_gt(n, 100);
+	reeve_queue_free(q);
+}
+END_TEST
+
+/* The same get is killed then: the next put calls who polls. */
+START_TEST(test_poll_after_each_death)
+{
+	reeve_queue *q = new_queue(0, 0);
+	struct pollfd p = { .fd = reeve_queue_poll_fd(q), .events = POLLIN };
+	long stride = is_soak() ? 1 : 3 * STEP_FACTOR, n = 0;
+
+	do {
+		ck_assert_int_eq(reeve_queue_put(q, "", 0, 0), 0);
+		ck_assert_int_eq(reeve_queue_get(q, NULL, 0, 0, NULL), 0);
+		if (!kill_after(get_nothing, q, n))
+			break;
+		ck_assert_int_eq(reeve_queue_put(q, "", 0, 0), 0);
+		ck_assert_msg(poll(&p, 1, 0) == 1, "at %ld", n);
+		while (reeve_queue_get(q, NULL, 0, 0, NULL) == 0)
+			;
+		n += stride;
+	} while (true);
+	ck_assert_int_gt(n, 100);
+	unit_count((unsigned long)(n / stride), "kills");
 	reeve_queue_free(q);
 }
 END_TEST
@@ -463,6 +487,7 @@ START_TEST(test_stopped_holder)
 END_TEST
 
 UNIT_MAIN("queue_deaths", test_killed_in_put, test_killed_in_get,
-	  test_poll_at_each_step, test_calm_at_each_step, test_random_kills,
+	  test_poll_at_each_step, test_poll_after_each_death,
+	  test_calm_at_each_step, test_random_kills,
 	  test_dead_sleepers_are_forgotten, test_ring_that_never_came,
 	  test_stopped_holder)

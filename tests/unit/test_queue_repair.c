@@ -138,7 +138,7 @@ START_TEST(test_eventfd_is_rung)
 	repair(&x->patient);
 	ck_assert_int_eq(poll_now(fd), 0); /* there is nothing */
 	put_silently(x);
-	atomic_store(&x->queue->memory->signalled, 1);
+	atomic_store(&x->queue->memory->signal, QUEUE_SIGNALLED);
 	repair(&x->patient);
 	ck_assert_int_eq(poll_now(fd), 1);
 	ck_assert_int_eq(reeve_queue_get(x->queue, NULL, 0, 0, NULL), 0);

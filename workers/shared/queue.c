@@ -6,9 +6,11 @@
  * looks again for a short while (spin.h), then sleeps on a bell (bell.h) without
  * holding a latch: a sleeper that is stopped or killed holds up nobody.
  *
- * The eventfd is for event loops only. It is written when it was not readable
- * yet ("signalled"), and emptied when the queue was found empty; after emptying,
- * who emptied looks again, since a message may have come just before that.
+ * The eventfd is for event loops only. It is written when it is not known to be
+ * readable, and emptied when the queue was found empty; after emptying, who emptied
+ * looks again, since a message may have come just before that. Only who puts says
+ * that it is readable, and never while it is emptied: so whoever dies, with the
+ * next put it is.
  */
 #include "workers/shared/queue.h"
 
@@ -135,16 +137,26 @@ static int attempt(reeve_queue *q, struct bell *bell, struct attempt *a)
 
 /* ---- the eventfd -------------------------------------------------------------------- */
 
-static void signal_pollers(reeve_queue *q)
+static void make_readable(reeve_queue *q)
 {
 	const uint64_t one = 1;
 
-	if (atomic_exchange(&q->memory->signalled, 1) == 0)
-		(void)!write(q->event_fd, &one, sizeof(one));
+	(void)!write(q->event_fd, &one, sizeof(one));
 }
 
-/* The queue was found empty. Whatever `signalled` says: who is about to write may
- * do so only when its message has been got. */
+/* With put_lock held. */
+static void signal_pollers(reeve_queue *q)
+{
+	uint32_t signal = QUEUE_SILENT;
+
+	if (atomic_compare_exchange_strong(&q->memory->signal, &signal,
+					   QUEUE_SIGNALLED) ||
+	    signal != QUEUE_SIGNALLED)
+		make_readable(q);
+}
+
+/* The queue was found empty. It is emptied whatever is known of it: who is about
+ * to write may do so only when its message has been got. */
 static void calm_pollers(reeve_queue *q)
 {
 	struct queue_memory *m = q->memory;
@@ -152,11 +164,12 @@ static void calm_pollers(reeve_queue *q)
 
 	if (atomic_load(&m->closed) || !atomic_load(&m->polled))
 		return;
+	atomic_store(&m->signal, QUEUE_CALMING);
 	(void)!read(q->event_fd, &n, sizeof(n));
-	atomic_store(&m->signalled, 0);
+	atomic_store(&m->signal, QUEUE_SILENT);
 	if (atomic_load(&m->tail) != atomic_load(&m->head) ||
 	    atomic_load(&m->closed))
-		signal_pollers(q);
+		make_readable(q);
 }
 
 /* ---- the ring -------------------------------------------------------------------------- */
@@ -247,7 +260,7 @@ static int put_locked(reeve_queue *q, const struct attempt *a)
 		ring_write(q, unit + 1, a->data, a->size);
 	/* From here on it is there. */
 	(void)atomic_exchange(&m->tail, queue_end(items + 1, unit + a->units));
-	if (atomic_load_explicit(&m->polled, memory_order_relaxed))
+	if (atomic_load(&m->polled))
 		signal_pollers(q);
 	return 0;
 }
@@ -258,10 +271,8 @@ static int lock_to_put(reeve_queue *q, struct patience *p)
 	struct queue_memory *m = q->memory;
 	int r = lock(&m->put_lock, p);
 
-	if (r > 0 && atomic_load(&m->polled)) {
-		atomic_store(&m->signalled, 0);
-		signal_pollers(q);
-	}
+	if (r > 0 && atomic_load(&m->polled))
+		make_readable(q);
 	return MIN(r, 0);
 }
 
@@ -548,7 +559,7 @@ int reeve_queue_poll_fd(reeve_queue *q)
 	m = q->memory;
 	if (!atomic_exchange(&m->polled, 1) &&
 	    (!reeve_queue_is_empty(q) || atomic_load(&m->closed)))
-		signal_pollers(q);
+		make_readable(q);
 	return q->event_fd;
 }
 
@@ -566,8 +577,7 @@ int reeve_queue_close(reeve_queue *q)
 	if (r < 0)
 		return r;
 	atomic_store(&m->closed, 1);
-	atomic_store(&m->signalled, 0);
-	signal_pollers(q);
+	make_readable(q);
 	latch_unlock(&m->put_lock);
 	bell_ring(&m->not_empty, INT_MAX);
 	bell_ring(&m->not_full, INT_MAX);

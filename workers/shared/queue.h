@@ -31,6 +31,13 @@
 #define QUEUE_RING_OFFSET 16384U
 #define QUEUE_SPIN_USEC	  50
 
+/* What is known of the eventfd. */
+enum queue_signal {
+	QUEUE_SILENT,	 /* nothing */
+	QUEUE_SIGNALLED, /* who put last has made it readable, or is about to */
+	QUEUE_CALMING,	 /* somebody empties it, or died of that */
+};
+
 struct queue_memory {
 	struct region_head region;
 	/* Since it was made: */
@@ -48,8 +55,8 @@ struct queue_memory {
 	_Alignas(64) struct bell not_empty;
 	struct bell not_full;
 	_Atomic uint32_t closed;
-	_Atomic uint32_t polled;    /* somebody may poll the eventfd */
-	_Atomic uint32_t signalled; /* the eventfd is readable */
+	_Atomic uint32_t polled; /* somebody may poll the eventfd */
+	_Atomic uint32_t signal; /* enum queue_signal */
 
 	/* Of a joinable queue. */
 	_Alignas(64) struct bell idle;
