@@ -483,6 +483,68 @@ static void ending_a_pool(struct reeve_pool *pool)
 	reeve_pool_free(pool);
 }
 
+/* == Manager ==
+ *     with Manager() as manager:
+ *         d = manager.dict()
+ *         d["x"] = 1
+ *         d["x"] += 1                # two steps, others may come between
+ *         print(d["x"])
+ *
+ * What lives in the server is any value of <reeve/any.h>. When the server is killed
+ * there is another one, and each proxy is told once: -ESTALE.
+ */
+static void a_manager(void)
+{
+	reeve_manager *manager;
+	reeve_proxy *d;
+	struct reeve_any x;
+
+	must(reeve_manager_start(NULL, &manager), "manager");
+	must(reeve_proxy_open(manager, REEVE_OBJECT_DICT, NULL, NULL, &d),
+	     "dict");
+	must(reeve_proxy_dict_set(d, REEVE_ANY("x"), REEVE_ANY(1)), "set");
+	must(reeve_proxy_dict_add(d, REEVE_ANY("x"), REEVE_ANY(1), NULL),
+	     "add");
+	must(reeve_proxy_dict_get(d, REEVE_ANY("x"), &x), "get");
+	printf("%lld\n", (long long)x.integer);
+	reeve_any_free(&x);
+	reeve_proxy_free(d);
+	reeve_manager_free(manager);
+}
+
+/* == A remote Manager ==
+ *     class M(BaseManager): pass
+ *     M.register("numbers", callable=lambda: queue)
+ *     server = M(("127.0.0.1", 0), authkey=b"secret"); server.start()
+ *     client = M(server.address, authkey=b"secret"); client.connect()
+ *     client.numbers().put(5)
+ *
+ * Nothing has to be registered: an object is found by its name and kind.
+ */
+static void a_remote_manager(void)
+{
+	struct reeve_manager_spec spec = {
+		.address = "tcp:127.0.0.1:0",
+		.authkey = "secret",
+		.authkey_size = 6,
+	};
+	reeve_manager *server, *client;
+	reeve_proxy *numbers;
+
+	must(reeve_manager_start(&spec, &server), "server");
+	must(reeve_manager_connect(reeve_manager_address(server), "secret", 6,
+				   10 * SECOND, &client),
+	     "connect");
+	must(reeve_proxy_open(client, REEVE_OBJECT_QUEUE, "numbers", NULL,
+			      &numbers),
+	     "queue");
+	must(reeve_proxy_queue_put(numbers, REEVE_ANY(5), REEVE_FOREVER),
+	     "put");
+	reeve_proxy_free(numbers);
+	reeve_manager_free(client);
+	reeve_manager_free(server);
+}
+
 /* == CPUs, names, children ==
  *     len(os.sched_getaffinity(0)); current_process().name; active_children()
  */
@@ -517,6 +579,8 @@ int main(void)
 	pool_apply_async(pool);
 	pool_imap(pool);
 	ending_a_pool(pool);
+	a_manager();
+	a_remote_manager();
 	cpus_and_names();
 	return 0;
 }
