@@ -218,10 +218,30 @@ static void die_with(reeve_value *v)
 
 	if (pid == 0) {
 		(void)reeve_value_acquire(v, REEVE_FOREVER);
+		(void)reeve_value_acquire(v, REEVE_FOREVER); /* nested */
 		(void)raise(SIGKILL);
 	}
 	ck_assert_int_eq(end_of(pid), -SIGKILL);
 }
+
+/* Who frees the handle by which it holds the lock is as good as dead. */
+START_TEST(test_freed_while_held)
+{
+	reeve_value *v = NULL, *again = NULL;
+
+	ck_assert_int_eq(reeve_value_new(REEVE_INT, false, &v), 0);
+	ck_assert_int_eq(reeve_value_open(reeve_value_fd(v), &again), 0);
+	ck_assert_int_eq(reeve_value_acquire(again, 0), 0);
+	ck_assert_int_eq(reeve_value_acquire(again, 0), 0);
+	reeve_value_free(again);
+	ck_assert_int_eq(reeve_value_acquire(v, 0), -EOWNERDEAD);
+	ck_assert_int_eq(reeve_value_open(reeve_value_fd(v), &again), 0);
+	reeve_value_free(again); /* not what it holds */
+	ck_assert_int_eq(reeve_value_release(v), 0);
+	ck_assert_int_eq(reeve_value_release(v), -EPERM);
+	reeve_value_free(v);
+}
+END_TEST
 
 START_TEST(test_dead_holder)
 {
@@ -352,5 +372,5 @@ START_TEST(test_open)
 END_TEST
 
 UNIT_LOOP_MAIN("array", 2, test_types, test_spec, test_gigabytes,
-	       test_add_from_many, test_lock, test_dead_holder,
-	       test_killed_at_each_step, test_open)
+	       test_add_from_many, test_lock, test_freed_while_held,
+	       test_dead_holder, test_killed_at_each_step, test_open)

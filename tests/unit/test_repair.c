@@ -257,14 +257,13 @@ END_TEST
 static int hold_mutex(void *arg)
 {
 	struct stage *x = arg;
-	pthread_mutex_t *mutex = &x->lock->memory->mutex;
 
 	if (reeve_lock_acquire(x->lock, DEADLINE_USEC) < 0)
 		return 1;
 	atomic_store(&x->turns, 1);
 	while (atomic_load(&x->turns) == 1)
 		(void)sched_yield();
-	atomic_store((_Atomic int *)&mutex->__data.__lock, 0);
+	atomic_store(&x->lock->memory->mutex.word, 0);
 	return 0;
 }
 

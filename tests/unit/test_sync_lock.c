@@ -321,7 +321,7 @@ START_TEST(test_lost_wake)
 	ck_assert_int_eq(reeve_lock_acquire(x->lock, 0), 0);
 	pid = start(wait_and_tell, x);
 	ck_assert(falls_asleep(pid));
-	x->lock->memory->mutex.__data.__lock &= 0x7fffffff;
+	atomic_fetch_and(&x->lock->memory->mutex.word, 0x7fffffff);
 	ck_assert_int_eq(reeve_lock_release(x->lock), 0);
 	ck_assert_int_eq(end(pid), 0);
 	account_free(x);

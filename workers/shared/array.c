@@ -4,19 +4,17 @@
  * A handle keeps its own copy of type, length and element size: what stands in
  * the memory is believed once, when it was checked against the memory's size.
  *
- * The lock is a robust mutex, made consistent at once: the elements are the
- * program's, and only it can repair them. That somebody died is to be told to
+ * The lock is a robust mutex. The elements are the program's, and only it can
+ * repair them. That somebody died is to be told to
  * whoever takes the lock for more than one element; a get, set or add that comes
  * first leaves a note (died) for it.
  */
 #include <reeve/shared.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
@@ -33,8 +31,10 @@ struct array_memory {
 	uint32_t type, is_raw;
 	uint64_t n_items, item_size;
 
-	_Alignas(64) pthread_mutex_t lock; /* robust, recursive */
-	_Atomic uint32_t died;		   /* its holder; not yet told */
+	_Alignas(64) struct mutex lock;
+	_Atomic uint32_t died; /* its holder; not yet told */
+	_Atomic uint32_t
+		again; /* how many times it is held besides the first */
 };
 
 _Static_assert(sizeof(struct array_memory) <= DATA_OFFSET, "data");
@@ -76,35 +76,59 @@ static const struct {
 
 /* ---- the lock ----------------------------------------------------------------- */
 
-static int lock_within(pthread_mutex_t *mutex, uint64_t timeout_usec)
+static uint64_t end_of(uint64_t timeout_usec)
 {
-	uint64_t now, end;
-	struct timespec ts;
-	int r = pthread_mutex_trylock(mutex);
-
-	if (r != EBUSY)
-		return r;
-	if (timeout_usec == 0)
-		return EAGAIN;
-	now = clock_monotonic_usec();
-	if (timeout_usec > INT64_MAX - now)
-		return pthread_mutex_lock(mutex);
-	end = now + timeout_usec;
-	ts.tv_sec = (time_t)(end / USEC_PER_SEC);
-	ts.tv_nsec = (long)(end % USEC_PER_SEC) * 1000;
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &ts);
+	if (timeout_usec == 0 || timeout_usec == REEVE_FOREVER)
+		return timeout_usec;
+	return usec_add(clock_monotonic_usec(), timeout_usec);
 }
 
-static int lock(reeve_array *a, uint64_t timeout_usec)
+/* The lock is ours. Who dies in the middle of this is found dead as well. */
+static void find_dead(struct array_memory *m)
+{
+	atomic_store(&m->died, 1);
+	atomic_store(&m->again, 0);
+}
+
+_seldom_ static int lock_slowly(struct array_memory *m, int r,
+				uint64_t timeout_usec)
+{
+	if (r == -ETIMEDOUT && timeout_usec > 0)
+		r = mutex_lock(&m->lock, end_of(timeout_usec));
+	else if (r == -ETIMEDOUT)
+		return -EAGAIN;
+	if (r == -EDEADLK) {
+		atomic_fetch_add(&m->again, 1);
+		return 0;
+	}
+	if (r != 1)
+		return r;
+	find_dead(m);
+	return 0;
+}
+
+static inline int lock(reeve_array *a, uint64_t timeout_usec)
+{
+	int r = mutex_lock(&a->memory->lock, 0);
+
+	return r == 0 ? 0 : lock_slowly(a->memory, r, timeout_usec);
+}
+
+_seldom_ static int unlock_once(struct array_memory *m)
+{
+	if (!mutex_is_held(&m->lock))
+		return -EPERM;
+	atomic_fetch_sub(&m->again, 1);
+	return 0;
+}
+
+static inline int unlock(reeve_array *a)
 {
 	struct array_memory *m = a->memory;
-	int r = lock_within(&m->lock, timeout_usec);
 
-	if (r != EOWNERDEAD)
-		return -r;
-	/* In this order: whoever dies in between is found dead as well. */
-	atomic_store(&m->died, 1);
-	return -pthread_mutex_consistent(&m->lock);
+	if (atomic_load_explicit(&m->again, memory_order_relaxed) > 0)
+		return unlock_once(m);
+	return mutex_unlock(&m->lock);
 }
 
 int reeve_array_acquire(reeve_array *a, uint64_t timeout_usec)
@@ -128,8 +152,7 @@ int reeve_array_release(reeve_array *a)
 {
 	if (!a)
 		return -EINVAL;
-	return a->is_raw ? -EOPNOTSUPP
-			 : -pthread_mutex_unlock(&a->memory->lock);
+	return a->is_raw ? -EOPNOTSUPP : unlock(a);
 }
 
 /* ---- one element ------------------------------------------------------------------ */
@@ -232,7 +255,7 @@ static int begin_item(reeve_array *a, size_t index, void **ret)
 static void end_item(reeve_array *a)
 {
 	if (!a->is_raw)
-		(void)pthread_mutex_unlock(&a->memory->lock);
+		(void)unlock(a);
 }
 
 int reeve_array_get(reeve_array *a, size_t index, void *ret_item)
@@ -288,23 +311,6 @@ int reeve_array_add(reeve_array *a, size_t index, int64_t delta,
 
 /* ---- its life ------------------------------------------------------------------------ */
 
-static int lock_init(pthread_mutex_t *mutex)
-{
-	pthread_mutexattr_t attr;
-	int r = pthread_mutexattr_init(&attr);
-
-	if (r == 0)
-		r = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	if (r == 0)
-		r = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	if (r == 0)
-		r = pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	if (r == 0)
-		r = pthread_mutex_init(mutex, &attr);
-	(void)pthread_mutexattr_destroy(&attr);
-	return -r;
-}
-
 /* Element size of a spec or a memory: 0 if it cannot be. */
 static uint64_t item_size_of(uint64_t type, uint64_t size)
 {
@@ -348,7 +354,7 @@ static int array_make(reeve_array *a, const struct reeve_array_spec *s)
 	m->item_size = size;
 	m->is_raw = s->is_raw;
 	array_set(a, s->type, s->n_items, size);
-	return s->is_raw ? 0 : lock_init(&m->lock);
+	return 0;
 }
 
 static int array_find(reeve_array *a, int fd)
@@ -377,6 +383,10 @@ reeve_array *reeve_array_free(reeve_array *a)
 {
 	if (!a)
 		return NULL;
+	if (a->memory && mutex_is_held_here(&a->memory->lock)) {
+		find_dead(a->memory);
+		(void)mutex_unlock(&a->memory->lock);
+	}
 	region_done(&a->region);
 	free(a);
 	return NULL;

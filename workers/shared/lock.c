@@ -1,18 +1,13 @@
 /* Lock and RLock: a robust mutex, and what became of the data behind it.
  *
  * Death: the kernel marks the mutex of a holder that dies. The next one to get
- * it stores LOCK_SUSPECT, then mends the mutex (if it dies in between, the one
- * after it does the same), and so everybody who acquires it is told -EOWNERDEAD
- * until somebody has repaired. Releasing without makes it LOCK_LOST: waiters get
- * the mutex one by one, see that, and pass it on.
+ * it stores LOCK_SUSPECT (if it dies before, so does the one after it), and so
+ * everybody who acquires it is told -EOWNERDEAD until somebody has repaired.
+ * Releasing without makes it LOCK_LOST: waiters get the mutex one by one, see
+ * that, and pass it on.
  *
- * The mutex itself is never left inconsistent: glibc's own word for "lost" is
- * forgotten when a waiter dies at the wrong moment, and it knows nothing of a
- * lock that is given up by its owner without having been repaired, which is what
- * freeing a handle amounts to.
- *
- * An RLock counts for itself, on an error-checking mutex: so a Condition can
- * release it whole.
+ * An RLock counts for itself, besides the mutex: so a Condition can release it
+ * whole.
  */
 #include "workers/shared/lock.h"
 
@@ -26,10 +21,20 @@
 #include "workers/shared/mutex.h"
 #include "workers/shared/repair.h"
 
+static uint64_t odds_of(const struct lock_memory *m)
+{
+	return atomic_load_explicit(&m->odds, memory_order_relaxed);
+}
+
 static enum lock_state state_of(const struct lock_memory *m)
 {
-	return (enum lock_state)atomic_load_explicit(&m->state,
-						     memory_order_relaxed);
+	return (enum lock_state)(uint32_t)odds_of(m);
+}
+
+/* The state alone: it is held once, or about to be let go. */
+static void set_state(struct lock_memory *m, enum lock_state state)
+{
+	atomic_store(&m->odds, state);
 }
 
 /* ---- making and opening ---------------------------------------------------------- */
@@ -64,10 +69,8 @@ static int lock_new(bool is_recursive, reeve_lock **ret_lock)
 		return r;
 	lock->memory = (void *)lock->region.head;
 	lock->memory->is_recursive = is_recursive;
-	r = mutex_init(&lock->memory->mutex);
-	if (r == 0)
-		*ret_lock = TAKE(lock);
-	return r;
+	*ret_lock = TAKE(lock);
+	return 0;
 }
 
 int reeve_lock_new(reeve_lock **ret_lock)
@@ -101,10 +104,9 @@ int reeve_lock_open(int fd, reeve_lock **ret_lock)
  * it as a death would. */
 static void abandon(reeve_lock *lock)
 {
-	if (!lock->is_taken || !lock_is_held(lock))
+	if (!mutex_is_held_here(&lock->memory->mutex))
 		return;
-	if (state_of(lock->memory) == LOCK_SOUND)
-		atomic_store(&lock->memory->state, LOCK_SUSPECT);
+	set_state(lock->memory, LOCK_SUSPECT);
 	(void)mutex_unlock(&lock->memory->mutex);
 }
 
@@ -126,50 +128,48 @@ int reeve_lock_fd(const reeve_lock *lock)
 /* The mutex is ours and its holder died. */
 static void suspect(struct lock_memory *m)
 {
-	if (state_of(m) == LOCK_SOUND)
-		atomic_store(&m->state, LOCK_SUSPECT);
-	mutex_mend(&m->mutex);
+	set_state(m, state_of(m) == LOCK_LOST ? LOCK_LOST : LOCK_SUSPECT);
 }
 
 /* The mutex is ours: is the data? */
 static int enter(reeve_lock *lock)
 {
 	struct lock_memory *m = lock->memory;
-	enum lock_state state = state_of(m);
 
-	if (state == LOCK_LOST) {
+	if (state_of(m) == LOCK_LOST) {
 		(void)mutex_unlock(&m->mutex);
 		return -ENOTRECOVERABLE;
 	}
-	atomic_store_explicit(&m->depth, 1, memory_order_relaxed);
-	lock->is_taken = true;
-	return state == LOCK_SOUND ? 0 : -EOWNERDEAD;
+	return state_of(m) == LOCK_SOUND ? 0 : -EOWNERDEAD;
 }
 
 static int acquire_again(struct lock_memory *m)
 {
-	uint32_t depth = atomic_load(&m->depth);
+	uint64_t odds = odds_of(m);
 
 	if (!m->is_recursive)
 		return -EDEADLK;
-	if (depth == REEVE_RLOCK_DEPTH_MAX)
+	if (odds / LOCK_AGAIN == REEVE_RLOCK_DEPTH_MAX - 1)
 		return -EAGAIN;
-	atomic_store(&m->depth, depth + 1);
+	atomic_store(&m->odds, odds + LOCK_AGAIN);
 	return 0;
 }
 
-/* What is not "nobody has it, and nobody died". */
-static int acquire_slowly(reeve_lock *lock, int r, uint64_t timeout_usec)
+static uint64_t end_of(uint64_t timeout_usec)
+{
+	if (timeout_usec == 0 || timeout_usec == REEVE_FOREVER)
+		return timeout_usec;
+	return usec_add(clock_monotonic_usec(), timeout_usec);
+}
+
+/* What is not "it is ours, once, and all is well"; r is what mutex_lock() says. */
+_seldom_ static int acquire_slowly(reeve_lock *lock, int r,
+				   uint64_t timeout_usec)
 {
 	struct lock_memory *m = lock->memory;
 
-	if (r == EBUSY)
-		r = mutex_lock(&m->mutex,
-			       timeout_usec ? usec_add(clock_monotonic_usec(),
-						       timeout_usec)
-					    : 0);
-	else
-		r = r == EOWNERDEAD ? 1 : -r;
+	if (r == -ETIMEDOUT && timeout_usec > 0)
+		r = mutex_lock(&m->mutex, end_of(timeout_usec));
 	if (r == 1)
 		suspect(m);
 	if (r >= 0)
@@ -183,22 +183,17 @@ int reeve_lock_acquire(reeve_lock *lock, uint64_t timeout_usec)
 
 	if (!lock)
 		return -EINVAL;
-	r = pthread_mutex_trylock(&lock->memory->mutex);
-	return r == 0 ? enter(lock) : acquire_slowly(lock, r, timeout_usec);
+	r = mutex_lock(&lock->memory->mutex, 0);
+	if (r != 0 || odds_of(lock->memory) != 0)
+		return acquire_slowly(lock, r, timeout_usec);
+	return 0;
 }
 
 /* ---- releasing ------------------------------------------------------------------- */
 
-bool lock_is_held(reeve_lock *lock)
+bool lock_is_held(const reeve_lock *lock)
 {
-	pthread_mutex_t *mutex = &lock->memory->mutex;
-	int r = mutex_lock(mutex, 0);
-
-	if (r == 1)
-		suspect(lock->memory);
-	if (r >= 0)
-		(void)mutex_unlock(mutex); /* it was nobody's */
-	return r == -EDEADLK;
+	return mutex_is_held(&lock->memory->mutex);
 }
 
 void lock_wake_later(reeve_lock *lock, _Atomic uint32_t *word)
@@ -227,34 +222,30 @@ static int unlock_and_wake(reeve_lock *lock)
 }
 
 /* What is not "held once, sound, nobody to wake". */
-static int release_slowly(reeve_lock *lock)
+_seldom_ static int release_slowly(reeve_lock *lock)
 {
 	struct lock_memory *m = lock->memory;
-	uint32_t depth = atomic_load(&m->depth);
+	uint64_t odds = odds_of(m);
 
 	if (!lock_is_held(lock))
 		return -EPERM;
-	if (m->is_recursive && depth > 1) {
-		atomic_store(&m->depth, depth - 1);
+	if (m->is_recursive && odds >= LOCK_AGAIN) {
+		atomic_store(&m->odds, odds - LOCK_AGAIN);
 		return 0;
 	}
 	if (state_of(m) == LOCK_SUSPECT)
-		atomic_store(&m->state, LOCK_LOST);
-	lock->is_taken = false;
+		set_state(m, LOCK_LOST);
 	return unlock_and_wake(lock);
 }
 
 int reeve_lock_release(reeve_lock *lock)
 {
-	struct lock_memory *m;
-
 	if (!lock)
 		return -EINVAL;
-	m = lock->memory;
-	if (atomic_load_explicit(&m->depth, memory_order_relaxed) > 1 ||
-	    state_of(m) != LOCK_SOUND || lock->n_wakes > 0)
+	if (odds_of(lock->memory) != 0 || lock->n_wakes > 0)
 		return release_slowly(lock);
-	return mutex_unlock(&m->mutex); /* -EPERM when it is not ours */
+	/* -EPERM when it is not ours */
+	return mutex_unlock(&lock->memory->mutex);
 }
 
 int reeve_lock_repaired(reeve_lock *lock)
@@ -263,7 +254,7 @@ int reeve_lock_repaired(reeve_lock *lock)
 		return -EINVAL;
 	if (!lock_is_held(lock))
 		return -EPERM;
-	atomic_store(&lock->memory->state, LOCK_SOUND);
+	atomic_fetch_and(&lock->memory->odds, ~(LOCK_AGAIN - 1));
 	return 0;
 }
 
@@ -276,9 +267,9 @@ bool lock_is_sound(const reeve_lock *lock)
 
 int lock_give_up(reeve_lock *lock)
 {
-	int depth = (int)atomic_load(&lock->memory->depth);
+	int depth = (int)(odds_of(lock->memory) / LOCK_AGAIN) + 1;
 
-	lock->is_taken = false;
+	set_state(lock->memory, state_of(lock->memory));
 	(void)unlock_and_wake(lock);
 	return depth;
 }
@@ -288,7 +279,8 @@ int lock_take_back(reeve_lock *lock, uint32_t depth)
 	int r = reeve_lock_acquire(lock, REEVE_FOREVER);
 
 	if (r == 0 || r == -EOWNERDEAD)
-		atomic_store(&lock->memory->depth, depth);
+		(void)atomic_fetch_add(&lock->memory->odds,
+				       (depth - 1) * LOCK_AGAIN);
 	return r;
 }
 

@@ -1,7 +1,6 @@
 /* Lock and RLock from within: what a Condition does with the lock it belongs to. */
 #pragma once
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,6 +8,7 @@
 
 #include <reeve/sync.h>
 
+#include "workers/shared/mutex.h"
 #include "workers/shared/region.h"
 
 /* What the data behind a lock is. Under the mutex; each change is one store. */
@@ -20,11 +20,15 @@ enum lock_state {
 
 struct lock_memory {
 	struct region_head head;
-	pthread_mutex_t mutex;
-	_Atomic uint32_t state; /* enum lock_state */
-	_Atomic uint32_t depth; /* while it is held: how many times */
+	struct mutex mutex;
+	/* Under the mutex. Low half: enum lock_state. High half: how many times
+	 * it is held besides the first. So 0 is what it nearly always is, which
+	 * one look tells. */
+	_Atomic uint64_t odds;
 	uint32_t is_recursive;
 };
+
+#define LOCK_AGAIN (UINT64_C(1) << 32)
 
 #define LOCK_WAKES 8
 
@@ -32,13 +36,12 @@ struct reeve_lock {
 	struct region region;
 	struct lock_memory *memory;
 	/* Under the lock, and this process's only: */
-	bool is_taken;	  /* by this handle, perhaps */
 	unsigned n_wakes; /* whom to wake when it is released */
 	_Atomic uint32_t *wakes[LOCK_WAKES];
 };
 
 /* Whether the calling thread holds it. */
-bool lock_is_held(reeve_lock *lock);
+bool lock_is_held(const reeve_lock *lock);
 
 /* Of one that is held: nobody died holding it, or that was repaired. */
 bool lock_is_sound(const reeve_lock *lock);

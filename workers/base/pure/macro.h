@@ -16,8 +16,10 @@
 #define container_of(ptr, type, member)                                        \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-#define _cleanup_(f)   __attribute__((cleanup(f)))
-#define _unused_       __attribute__((unused))
+#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _unused_     __attribute__((unused))
+/* What is seldom needed shall not cost the usual case its registers. */
+#define _seldom_       __attribute__((noinline, cold))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
 #define _warn_unused_  __attribute__((warn_unused_result))
 

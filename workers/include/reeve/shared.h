@@ -23,8 +23,8 @@
  *   elements of 1, 2, 4 or 8 bytes, are atomic; all else is for the program to
  *   order.
  *   Whoever has the memory may write anything anywhere into it, and into the
- *   lock that lies in front of it, which is the C library's: do not share it with
- *   an enemy.
+ *   lock that lies in front of it, which has pointers: do not share it with an
+ *   enemy.
  *   A handle of NULL is -EINVAL, or does nothing.
  */
 #ifndef REEVE_SHARED_H
@@ -79,7 +79,8 @@ REEVE_PUBLIC int reeve_array_new(const struct reeve_array_spec *spec,
 REEVE_PUBLIC int reeve_array_open(int fd, reeve_array **ret_array);
 
 /* Releases the handle, which may be NULL, and the memory, in this process only;
- * returns NULL. */
+ * returns NULL. If the calling thread holds the lock by it, the next one gets it
+ * as from the dead; no other thread of this process may. */
 REEVE_PUBLIC reeve_array *reeve_array_free(reeve_array *array);
 
 /* The array's fd, for a program that is started. It is the handle's. */
