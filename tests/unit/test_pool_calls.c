@@ -117,7 +117,9 @@ START_TEST(test_apply_async)
 	struct reeve_pool *pool =
 		new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
 	struct heard heard = { 0 };
-	const struct reeve_apply_spec spec = { on_good, on_bad, &heard };
+	const struct reeve_apply_spec spec = { .callback = on_good,
+					       .error_callback = on_bad,
+					       .userdata = &heard };
 	struct reeve_result *results[N];
 
 	for (uint64_t i = 0; i < N; i++)

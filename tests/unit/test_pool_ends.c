@@ -123,7 +123,9 @@ START_TEST(test_dispatch)
 	bool is_caller = pool_modes[_i].service == REEVE_SERVICE_CALLER;
 	struct pollfd p = { .events = POLLIN };
 	struct heard heard = { 0 };
-	const struct reeve_apply_spec spec = { on_good, on_bad, &heard };
+	const struct reeve_apply_spec spec = { .callback = on_good,
+					       .error_callback = on_bad,
+					       .userdata = &heard };
 
 	p.fd = reeve_pool_fd(pool);
 	if (!is_caller) {

@@ -115,7 +115,9 @@ START_TEST(test_map_async)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	struct heard heard = { 0 };
-	const struct reeve_apply_spec callbacks = { on_good, on_bad, &heard };
+	const struct reeve_apply_spec callbacks = { .callback = on_good,
+						    .error_callback = on_bad,
+						    .userdata = &heard };
 	static uint64_t in[ITEMS], out[ITEMS];
 	struct reeve_map_spec spec = { .inputs = in,
 				       .input_size = 8,

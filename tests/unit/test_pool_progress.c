@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "tests/unit/pool_rig.h"
-#include "workers/base/pure/rng.h"
+#include "workers/base/sys/fd.h"
 #include "workers/pool/port.h"
 
 /* ---- the board ------------------------------------------------------------------ */
@@ -175,6 +175,8 @@ END_TEST
 
 /* ---- tasks ------------------------------------------------------------------------- */
 
+#define LASTING 900 /* reports, in 0.3 s */
+
 struct order {
 	uint64_t name;
 	uint32_t n, is_for_ever;
@@ -189,9 +191,12 @@ static int report(void *input, size_t size _unused_, struct reeve_reply *reply)
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	(void)snprintf(text, sizeof(text), "%lu", (unsigned long)o->name);
-	for (uint32_t i = 1; i <= o->n; i++)
+	for (uint32_t i = 1; i <= o->n; i++) {
 		(void)reeve_task_progress(reply, o->name * 1000 + i,
 					  o->name * 1000 + o->n, text);
+		if (o->n == LASTING && i % 3 == 0)
+			(void)poll(NULL, 0, 1);
+	}
 	if (o->name % 8 == 0) /* where all share a CPU, somebody has to look */
 		(void)poll(NULL, 0, 1);
 	while (o->is_for_ever)
@@ -381,6 +386,140 @@ START_TEST(test_items_of_a_chunk)
 }
 END_TEST
 
+/* ---- told without asking ----------------------------------------------------------- */
+
+struct listener {
+	uint64_t name, n_calls, n_reports, n_over;
+	bool cancels;
+};
+
+static void on_progress(struct reeve_result *result,
+			const struct reeve_progress *p, void *userdata)
+{
+	struct listener *l = userdata;
+
+	check_report(p, l->name);
+	ck_assert_uint_gt(p->n_reports, l->n_reports); /* something new */
+	ck_assert_uint_eq(l->n_over, 0);
+	l->n_reports = p->n_reports;
+	l->n_calls++;
+	if (l->cancels)
+		ck_assert_int_eq(reeve_result_cancel(result), 0);
+}
+
+static void on_over(struct reeve_result *result _unused_, void *userdata)
+{
+	((struct listener *)userdata)->n_over++;
+}
+
+static struct reeve_result *submit_heard(struct reeve_pool *pool,
+					 const struct order *o,
+					 struct listener *l)
+{
+	const struct reeve_apply_spec spec = {
+		.callback = on_over,
+		.error_callback = on_over,
+		.progress_callback = on_progress,
+		.userdata = l,
+	};
+	struct reeve_result *result;
+
+	*l = (struct listener){ .name = o->name, .cancels = o->is_for_ever };
+	ck_assert_int_eq(reeve_pool_apply_async(pool, report, o, sizeof(*o),
+						&spec, &result),
+			 0);
+	return result;
+}
+
+/* Many words, few calls; none after the task's end. */
+START_TEST(test_callback)
+{
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 3 });
+	uint64_t began = clock_monotonic_usec(), most;
+	struct reeve_result *results[3];
+	struct listener l[3];
+
+	results[0] =
+		submit_heard(pool, &(struct order){ 1, LASTING, 0 }, &l[0]);
+	results[1] = submit_heard(pool, &(struct order){ 2, 5, 1 }, &l[1]);
+	results[2] = submit_heard(pool, &(struct order){ 3, 4, 1 }, &l[2]);
+	l[2].cancels = false;
+	for (int i = 0; i < 3; i++) {
+		int r = i < 2 ? reeve_result_wait(results[i], LONG_WAIT)
+			      : reeve_result_cancel(results[i]);
+
+		ck_assert_int_eq(r, 0);
+	}
+	most = (clock_monotonic_usec() - began) / (100 * USEC_PER_MSEC) + 2;
+	end_pool(pool); /* all callbacks have run */
+	ck_assert_uint_ge(l[0].n_calls, 1);
+	ck_assert_uint_le(l[0].n_calls, most);
+	ck_assert_uint_eq(l[1].n_calls, 1); /* it was cancelled in the call */
+	ck_assert_uint_eq(l[1].n_reports, 5);
+	ck_assert_uint_eq(l[2].n_calls, 1); /* it has fallen silent */
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(l[i].n_over, 1);
+		reeve_result_unref(results[i]);
+	}
+}
+END_TEST
+
+static void free_pool(struct reeve_result *result _unused_,
+		      const struct reeve_progress *p _unused_, void *userdata)
+{
+	struct reeve_pool **pool = userdata;
+
+	*pool = reeve_pool_free(*pool);
+}
+
+START_TEST(test_callback_frees_pool)
+{
+	uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+	int n_fds = fd_count_open();
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
+	struct reeve_pool *volatile same = pool;
+	const struct reeve_apply_spec spec = { .progress_callback = free_pool,
+					       .userdata = &pool };
+	const struct order order = { 1, 5, 1 };
+
+	ck_assert_int_eq(reeve_pool_apply_async(pool, report, &order,
+						sizeof(order), &spec, NULL),
+			 0);
+	while (pool_modes[_i].service == REEVE_SERVICE_CALLER && pool &&
+	       clock_monotonic_usec() < end)
+		(void)reeve_pool_dispatch(same);
+	while (fd_count_open() != n_fds && clock_monotonic_usec() < end)
+		(void)poll(NULL, 0, 1);
+	ck_assert_int_eq(fd_count_open(), n_fds); /* nothing is left of it */
+	ck_assert_ptr_null(pool);
+}
+END_TEST
+
+/* In an event loop: the pool's fd is readable in time. */
+START_TEST(test_callback_by_fd)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct reeve_result *result;
+	struct reeve_pool *pool;
+	struct listener l;
+
+	if (pool_modes[_i].service == REEVE_SERVICE_THREAD)
+		return;
+	pool = new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
+	p.fd = reeve_pool_fd(pool);
+	result = submit_heard(pool, &(struct order){ 1, 5, 1 }, &l);
+	while (l.n_over == 0) {
+		ck_assert_int_eq(poll(&p, 1, (int)(LONG_WAIT / 1000)), 1);
+		ck_assert_int_ge(reeve_pool_dispatch(pool), 0);
+	}
+	ck_assert_uint_eq(l.n_calls, 1);
+	reeve_result_unref(result);
+	end_pool(pool);
+}
+END_TEST
+
 /* A million in a second is what it is made for; here in a hundredth part. */
 static int report_often(void *input _unused_, size_t size _unused_,
 			struct reeve_reply *reply)
@@ -431,6 +570,9 @@ int main(int argc, char **argv)
 		test_long_text_and_overdue,
 		test_never_anothers,
 		test_items_of_a_chunk,
+		test_callback,
+		test_callback_frees_pool,
+		test_callback_by_fd,
 		test_cheap,
 	};
 

@@ -58,7 +58,9 @@ START_TEST(test_driven_by_a_loop)
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	sd_event_source *source = NULL;
 	struct loop loop;
-	const struct reeve_apply_spec spec = { on_done, on_failed, &loop };
+	const struct reeve_apply_spec spec = { .callback = on_done,
+					       .error_callback = on_failed,
+					       .userdata = &loop };
 	int r;
 
 	new_loop(&loop);
@@ -87,7 +89,9 @@ START_TEST(test_loop_with_a_stopped_worker)
 	struct reeve_worker_stats workers[2];
 	sd_event_source *source = NULL;
 	struct loop loop;
-	const struct reeve_apply_spec spec = { on_done, on_failed, &loop };
+	const struct reeve_apply_spec spec = { .callback = on_done,
+					       .error_callback = on_failed,
+					       .userdata = &loop };
 
 	if (!is_caller(_i))
 		return;

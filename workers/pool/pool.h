@@ -87,6 +87,9 @@ struct reeve_pool {
 	struct spin spin;
 	uint32_t bell; /* how many tasks to sleep through */
 	uint64_t last_check_usec;
+	uint64_t n_watched;   /* tasks without an outcome that have a
+			       * progress_callback */
+	bool is_progress_due; /* and it is time to look at them */
 	bool has_fd_user;
 	int look_fd; /* a timerfd, for who waits for our fd only */
 	bool is_look_due;
@@ -164,6 +167,13 @@ size_t pool_work(struct reeve_pool *pool);
 /* Calls what waits to be called. */
 void pool_call_back(struct reeve_pool *pool);
 
+/* Around each callback: it may call the pool, and so may other threads. */
+void pool_begin_callback(struct reeve_pool *pool);
+void pool_end_callback(struct reeve_pool *pool);
+
+/* progress.c: calls whoever wants to know what tasks have said since. */
+void progress_call_back(struct reeve_pool *pool);
+
 /* Is this thread in a callback? */
 bool pool_is_in_callback(const struct reeve_pool *pool);
 
@@ -230,6 +240,10 @@ struct reeve_result {
 	uint64_t begun_usec; /* sampled; or 0 */
 	void (*callback)(struct reeve_result *result, void *userdata);
 	void (*error_callback)(struct reeve_result *result, void *userdata);
+	void (*progress_callback)(struct reeve_result *result,
+				  const struct reeve_progress *progress,
+				  void *userdata);
+	uint64_t n_told; /* of its reports */
 	void *userdata;
 	struct map *map; /* map_async */
 	_Alignas(16) unsigned char small_input[CHANNEL_INLINE_SIZE];
@@ -254,6 +268,9 @@ static inline void result_share(struct reeve_result *result)
 
 /* Gives the pool's reference back. Inside the pool. */
 void result_release(struct reeve_result *result);
+
+/* The result that stands for this job; NULL: it is no single task. */
+struct reeve_result *result_of_job(struct job *job);
 
 /* Frees what other threads have released. Inside the pool. */
 void result_free_released(struct reeve_pool *pool);

@@ -78,6 +78,41 @@ static struct port *find_running(const struct engine *e, const struct job *job,
 	return NULL;
 }
 
+/* Has the task that runs there said anything that its owner has not been told? */
+static struct reeve_result *find_news(const struct port *port,
+				      struct progress_note *ret)
+{
+	struct reeve_result *r;
+	uint64_t i;
+
+	if (!port_find_running(port, &i))
+		return NULL;
+	r = result_of_job(port_piece(port, i)->job);
+	return r && r->progress_callback && port_progress(port, i, ret) &&
+			       ret->progress.n_reports != r->n_told
+		       ? r
+		       : NULL;
+}
+
+void progress_call_back(struct reeve_pool *pool)
+{
+	pool->is_progress_due = false;
+	for (unsigned i = 0; i < pool->engine.n_ports; i++) {
+		struct progress_note note;
+		struct reeve_result *r =
+			find_news(&pool->engine.ports[i], &note);
+
+		if (!r)
+			continue;
+		r->n_told = note.progress.n_reports;
+		(void)reeve_result_ref(r);
+		pool_begin_callback(pool);
+		r->progress_callback(r, &note.progress, r->userdata);
+		pool_end_callback(pool);
+		result_release(r);
+	}
+}
+
 int reeve_result_progress(struct reeve_result *r,
 			  struct reeve_progress *ret_progress)
 {

@@ -237,6 +237,7 @@ void result_finish(struct reeve_result *r, const struct reeve_outcome *outcome)
 	r->details = malloc(sizeof(*r->details));
 	if (r->details) /* else its kind and code are what is left */
 		*r->details = *outcome;
+	pool->n_watched -= r->progress_callback != NULL;
 	pool->n_tasks--;
 	pool->n_outcomes++;
 	TAILQ_INSERT_TAIL(&pool->finished, r, entry);
@@ -265,6 +266,7 @@ static uint32_t single_done(struct job *job, const struct piece *piece _unused_,
 	r->kind = REEVE_DONE;
 	r->seat = place->seat;
 	r->pid = place->pid;
+	pool->n_watched -= r->progress_callback != NULL;
 	pool->n_tasks--;
 	pool->n_outcomes++;
 	if (r->callback)
@@ -306,6 +308,11 @@ static const struct job_type single_type = {
 	.ended = single_ended,
 	.abandon = single_abandon,
 };
+
+struct reeve_result *result_of_job(struct job *job)
+{
+	return job && job->type == &single_type ? result_of(job) : NULL;
+}
 
 /* ---- apply --------------------------------------------------------------------------- */
 
@@ -437,6 +444,8 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (spec) {
 		r->callback = spec->callback;
 		r->error_callback = spec->error_callback;
+		r->progress_callback = spec->progress_callback;
+		pool->n_watched += r->progress_callback != NULL;
 		r->userdata = spec->userdata;
 	}
 	if (ret_result) {

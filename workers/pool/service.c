@@ -112,28 +112,41 @@ void pool_submitted(struct reeve_pool *pool)
 	}
 }
 
+void pool_begin_callback(struct reeve_pool *pool)
+{
+	pool->in_callback = true;
+	pool->callback_thread = pthread_self();
+	if (pool->is_threaded)
+		pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_end_callback(struct reeve_pool *pool)
+{
+	if (pool->is_threaded)
+		pthread_mutex_lock(&pool->lock);
+	pool->in_callback = false;
+}
+
 void pool_call_back(struct reeve_pool *pool)
 {
 	struct reeve_result *r;
 
-	if (pool->in_callback || TAILQ_EMPTY(&pool->finished))
+	if (pool->in_callback ||
+	    (TAILQ_EMPTY(&pool->finished) && !pool->is_progress_due))
 		return;
 	while ((r = TAILQ_FIRST(&pool->finished))) {
 		void (*f)(struct reeve_result *, void *) =
 			r->kind == REEVE_DONE ? r->callback : r->error_callback;
 
 		TAILQ_REMOVE(&pool->finished, r, entry);
-		pool->in_callback = true;
-		pool->callback_thread = pthread_self();
-		if (pool->is_threaded)
-			pthread_mutex_unlock(&pool->lock);
+		pool_begin_callback(pool);
 		if (f)
 			f(r, r->userdata);
-		if (pool->is_threaded)
-			pthread_mutex_lock(&pool->lock);
-		pool->in_callback = false;
+		pool_end_callback(pool);
 		result_release(r);
 	}
+	if (pool->is_progress_due)
+		progress_call_back(pool);
 	if (pool->is_threaded) /* somebody may want it freed */
 		(void)pthread_cond_broadcast(&pool->changed);
 }
@@ -203,6 +216,7 @@ static void check_now_and_then(struct reeve_pool *pool, uint64_t now)
 	if (now - pool->last_check_usec < POOL_LOOK_MSEC * USEC_PER_MSEC)
 		return;
 	pool->last_check_usec = now;
+	pool->is_progress_due = pool->n_watched > 0;
 	engine_check(&pool->engine);
 }
 
@@ -383,6 +397,8 @@ int reeve_pool_dispatch(struct reeve_pool *pool)
 		} while (pool->has_fd_user && pool->phase != POOL_ENDED &&
 			 !engine_arm(&pool->engine, 1));
 		check_now_and_then(pool, clock_monotonic_usec());
+		if (pool->is_progress_due)
+			pool_call_back(pool);
 		set_look(pool);
 	}
 	n = (int)MIN(pool->n_outcomes - before, (uint64_t)INT_MAX);

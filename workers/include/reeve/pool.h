@@ -278,6 +278,12 @@ struct reeve_apply_spec {
 	void (*callback)(struct reeve_result *result, void *userdata);
 	void (*error_callback)(struct reeve_result *result, void *userdata);
 	void *userdata;
+	/* The same while it runs, when it has said something new since (see
+	 * reeve_task_progress()): about each tenth of a second, with its last
+	 * word. Single tasks only. */
+	void (*progress_callback)(struct reeve_result *result,
+				  const struct reeve_progress *progress,
+				  void *userdata);
 };
 
 /* Queues one task. input is copied. *ret_result (if not NULL) is a reference to
