@@ -118,7 +118,7 @@ static uint32_t done(struct job *job, const struct piece *piece, uint32_t n,
 		read_all(output->data,
 			 (size_t)piece->n_items * piece->out_stride);
 	} else {
-		reeve_assert(output->size <= CHANNEL_PAYLOAD_MAX);
+		reeve_assert(output->size <= CHANNEL_PAYLOAD_DEFAULT);
 		read_all(output->data, output->size);
 	}
 	for (uint32_t i = 0; i < n; i++)
@@ -217,10 +217,10 @@ static void set_output(struct script *s, unsigned port)
 		0,
 		CHANNEL_INLINE_SIZE,
 		CHANNEL_INLINE_SIZE + 1,
-		CHANNEL_PAYLOAD_MAX,
-		CHANNEL_PAYLOAD_MAX + 1,
-		CHANNEL_ARENA_SIZE - 64,
-		CHANNEL_ARENA_SIZE,
+		CHANNEL_PAYLOAD_DEFAULT,
+		CHANNEL_PAYLOAD_DEFAULT + 1,
+		(2 * CHANNEL_PAYLOAD_DEFAULT) - 64,
+		(2 * CHANNEL_PAYLOAD_DEFAULT),
 		UINT32_MAX - 63,
 	};
 
@@ -296,7 +296,8 @@ static void begin(void)
 {
 	for (unsigned i = 0; i < PORTS; i++) {
 		if (!channels[i].memory) {
-			int fd = channel_new(&channels[i], SLOTS);
+			int fd = channel_new(&channels[i], SLOTS,
+					     CHANNEL_PAYLOAD_DEFAULT);
 
 			reeve_assert(fd >= 0);
 			close(fd);

@@ -159,7 +159,7 @@ static inline void rig_port(struct port *ret, int *ret_fd, uint32_t n_slots)
 {
 	struct channel channel;
 
-	*ret_fd = channel_new(&channel, n_slots);
+	*ret_fd = channel_new(&channel, n_slots, CHANNEL_PAYLOAD_DEFAULT);
 	ck_assert_int_ge(*ret_fd, 0);
 	ck_assert_int_eq(port_init(ret, &channel, 0), 0);
 }

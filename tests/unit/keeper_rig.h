@@ -297,8 +297,8 @@ _unused_ static void rig_init(struct rig *r, uint32_t n_seats)
 	ck_assert(r->board != MAP_FAILED && r->shared != MAP_FAILED);
 	r->board->n_seats = n_seats;
 	for (uint32_t i = 0; i < n_seats; i++) {
-		r->seats[i].channel_fd =
-			channel_new(&r->channels[i], RIG_SLOTS);
+		r->seats[i].channel_fd = channel_new(&r->channels[i], RIG_SLOTS,
+						     CHANNEL_PAYLOAD_DEFAULT);
 		r->seats[i].bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		ck_assert_int_ge(r->seats[i].channel_fd, 0);
 		r->board->seats[i].offered = 1;

@@ -199,7 +199,7 @@ static inline void sim_claims(struct sim *s, unsigned i)
 	w->n_items = MIN(slot->n_items, w->is_loose ? 8u : SIM_ITEMS);
 	if (size > CHANNEL_INLINE_SIZE)
 		input = s->ports[i].channel.in +
-			slot->in_offset % CHANNEL_PAYLOAD_MAX;
+			slot->in_offset % CHANNEL_PAYLOAD_DEFAULT;
 	memcpy(&w->input, input, sizeof(w->input));
 	sim_set_running(s, i);
 	w->step = SIM_BEGINS;

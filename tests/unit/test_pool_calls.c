@@ -55,11 +55,11 @@ START_TEST(test_sizes)
 					4096,
 					65537,
 					1 << 20,
-					REEVE_PAYLOAD_MAX };
+					REEVE_PAYLOAD_DEFAULT };
 	struct reeve_pool *pool =
 		new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
-	unsigned char *in = malloc(REEVE_PAYLOAD_MAX + 1);
-	unsigned char *out = malloc(REEVE_PAYLOAD_MAX + 1);
+	unsigned char *in = malloc(REEVE_PAYLOAD_DEFAULT + 1);
+	unsigned char *out = malloc(REEVE_PAYLOAD_DEFAULT + 1);
 
 	ck_assert_ptr_nonnull(in);
 	ck_assert_ptr_nonnull(out);
@@ -74,8 +74,9 @@ START_TEST(test_sizes)
 		ck_assert_uint_eq(size, n);
 		ck_assert_int_eq(memcmp(in, out, n), 0);
 	}
-	ck_assert_int_eq(reeve_pool_apply(pool, echo, in, REEVE_PAYLOAD_MAX + 1,
-					  NULL, NULL, NULL),
+	ck_assert_int_eq(reeve_pool_apply(pool, echo, in,
+					  REEVE_PAYLOAD_DEFAULT + 1, NULL, NULL,
+					  NULL),
 			 -EMSGSIZE);
 	free(in);
 	free(out);

@@ -142,10 +142,10 @@ START_TEST(test_imap_of_large_outputs)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
 	uint64_t in[6] = { 8,
-			   REEVE_PAYLOAD_MAX / 2,
-			   REEVE_PAYLOAD_MAX,
-			   REEVE_PAYLOAD_MAX,
-			   REEVE_PAYLOAD_MAX + 1,
+			   REEVE_PAYLOAD_DEFAULT / 2,
+			   REEVE_PAYLOAD_DEFAULT,
+			   REEVE_PAYLOAD_DEFAULT,
+			   REEVE_PAYLOAD_DEFAULT + 1,
 			   8 };
 	struct reeve_imap_spec spec = { .inputs = in,
 					.input_size = 8,
@@ -159,7 +159,7 @@ START_TEST(test_imap_of_large_outputs)
 	ck_assert_int_eq(reeve_pool_imap(pool, inflate, &spec, &it), 0);
 	for (size_t i = 0; i < spec.n_items; i++) {
 		ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 1);
-		if (in[i] > REEVE_PAYLOAD_MAX) {
+		if (in[i] > REEVE_PAYLOAD_DEFAULT) {
 			ck_assert_int_eq(item.outcome->error, -EMSGSIZE);
 			continue;
 		}
@@ -182,7 +182,7 @@ START_TEST(test_deadline_of_who_waits_for_room)
 		new_pool(_i, (struct reeve_pool_spec){ .processes = 1,
 						       .task_timeout_usec =
 							       timeout_usec });
-	const uint64_t size = REEVE_PAYLOAD_MAX / 5 * 3;
+	const uint64_t size = REEVE_PAYLOAD_DEFAULT / 5 * 3;
 	struct reeve_result *results[4];
 	int n = _i == 0 ? 4 : 0;
 
@@ -221,7 +221,8 @@ static int grow(void *input, size_t size _unused_, struct reeve_reply *reply)
 		(void)poll(NULL, 0, 1);
 	if (n < 3)
 		return 0;
-	return reeve_reply_reserve(reply, REEVE_PAYLOAD_MAX) ? 0 : -EMSGSIZE;
+	return reeve_reply_reserve(reply, REEVE_PAYLOAD_DEFAULT) ? 0
+								 : -EMSGSIZE;
 }
 
 static void wait_until_grown(unsigned n)
@@ -262,7 +263,7 @@ START_TEST(test_output_that_grows)
 	for (int i = 1; i < 3; i++) {
 		ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, &item), 1);
 		ck_assert_uint_eq(item.size,
-				  i == 1 ? 1 << 20 : REEVE_PAYLOAD_MAX);
+				  i == 1 ? 1 << 20 : REEVE_PAYLOAD_DEFAULT);
 	}
 	reeve_iterator_free(it);
 	end_pool(pool);
@@ -334,7 +335,7 @@ struct large_source {
 static int generate_large(void *userdata, const void **ret_input,
 			  size_t *ret_size)
 {
-	static const unsigned char large[REEVE_PAYLOAD_MAX / 2];
+	static const unsigned char large[REEVE_PAYLOAD_DEFAULT / 2];
 	struct large_source *s = userdata;
 
 	if (s->n == 5)
@@ -350,8 +351,9 @@ static int generate_large(void *userdata, const void **ret_input,
 START_TEST(test_imap_of_large_inputs)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
-	struct large_source source = { .size = _i == 0 ? REEVE_PAYLOAD_MAX / 2
-						       : 100 };
+	struct large_source source = {
+		.size = _i == 0 ? REEVE_PAYLOAD_DEFAULT / 2 : 100
+	};
 	const struct reeve_imap_spec spec = { .generator = generate_large,
 					      .userdata = &source,
 					      .chunksize = 5 };

@@ -151,7 +151,8 @@ static uint64_t run_worker(enum channel_due due, uint64_t n_tasks)
 	int lifeline[2], status;
 	pid_t pid;
 
-	seat.channel_fd = channel_new(&seat.channel, RIG_SLOTS);
+	seat.channel_fd =
+		channel_new(&seat.channel, RIG_SLOTS, CHANNEL_PAYLOAD_DEFAULT);
 	ck_assert_int_eq(port_init(&port, &seat.channel, 0), 0);
 	ck_assert_int_eq(pipe(lifeline), 0);
 	orders = &seat.channel.memory->orders;

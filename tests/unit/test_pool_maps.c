@@ -66,7 +66,7 @@ START_TEST(test_map_corners)
 		ck_assert_int_eq(outcomes[3].kind, REEVE_FAILED);
 		ck_assert_int_eq(outcomes[3].error, -EMSGSIZE);
 	}
-	spec.input_size = REEVE_PAYLOAD_MAX + 1;
+	spec.input_size = REEVE_PAYLOAD_DEFAULT + 1;
 	ck_assert_int_eq(reeve_pool_map(pool, echo, &spec), -EMSGSIZE);
 	end_pool(pool);
 }

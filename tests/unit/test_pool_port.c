@@ -90,15 +90,15 @@ static int publish_big(uint32_t size)
 START_TEST(test_full_arena)
 {
 	begin();
-	big = calloc(1, CHANNEL_PAYLOAD_MAX);
+	big = calloc(1, CHANNEL_PAYLOAD_DEFAULT);
 	ck_assert_ptr_nonnull(big);
-	ck_assert_int_eq(publish_big(CHANNEL_PAYLOAD_MAX), 0);
-	ck_assert_int_eq(publish_big(CHANNEL_PAYLOAD_MAX), 0);
+	ck_assert_int_eq(publish_big(CHANNEL_PAYLOAD_DEFAULT), 0);
+	ck_assert_int_eq(publish_big(CHANNEL_PAYLOAD_DEFAULT), 0);
 	ck_assert_int_eq(publish_big(CHANNEL_INLINE_SIZE + 1), -ENOBUFS);
 	ck_assert_uint_eq(port_load(&port), 2);
 	ck_assert_int_eq(publish_big(CHANNEL_INLINE_SIZE), 0); /* needs none */
 	finish_head();
-	ck_assert_int_eq(publish_big(CHANNEL_PAYLOAD_MAX), 0);
+	ck_assert_int_eq(publish_big(CHANNEL_PAYLOAD_DEFAULT), 0);
 	while (port_load(&port) > 0)
 		finish_head();
 	ck_assert(arena_is_empty(&port.in));
@@ -285,14 +285,16 @@ START_TEST(test_single_output)
 		{ 0, UINT32_MAX, SIGHT_DONE }, /* the offset is not looked at */
 		{ CHANNEL_INLINE_SIZE, UINT32_MAX, SIGHT_DONE },
 		{ CHANNEL_INLINE_SIZE + 1, 0, SIGHT_DONE },
-		{ 17, CHANNEL_ARENA_SIZE - 17, SIGHT_DONE },
-		{ 17, CHANNEL_ARENA_SIZE - 16, SIGHT_BROKEN },
-		{ 17, CHANNEL_ARENA_SIZE, SIGHT_BROKEN },
+		{ 17, (2 * CHANNEL_PAYLOAD_DEFAULT) - 17, SIGHT_DONE },
+		{ 17, (2 * CHANNEL_PAYLOAD_DEFAULT) - 16, SIGHT_BROKEN },
+		{ 17, (2 * CHANNEL_PAYLOAD_DEFAULT), SIGHT_BROKEN },
 		{ 17, UINT32_MAX, SIGHT_BROKEN },
-		{ CHANNEL_PAYLOAD_MAX, CHANNEL_PAYLOAD_MAX, SIGHT_DONE },
-		{ CHANNEL_PAYLOAD_MAX, CHANNEL_PAYLOAD_MAX + 1, SIGHT_BROKEN },
-		{ CHANNEL_PAYLOAD_MAX + 1, 0, SIGHT_BROKEN },
-		{ CHANNEL_ARENA_SIZE + 1, 0, SIGHT_BROKEN },
+		{ CHANNEL_PAYLOAD_DEFAULT, CHANNEL_PAYLOAD_DEFAULT,
+		  SIGHT_DONE },
+		{ CHANNEL_PAYLOAD_DEFAULT, CHANNEL_PAYLOAD_DEFAULT + 1,
+		  SIGHT_BROKEN },
+		{ CHANNEL_PAYLOAD_DEFAULT + 1, 0, SIGHT_BROKEN },
+		{ (2 * CHANNEL_PAYLOAD_DEFAULT) + 1, 0, SIGHT_BROKEN },
 		{ UINT32_MAX, 1, SIGHT_BROKEN },
 	};
 	struct port_output output;
@@ -332,8 +334,9 @@ START_TEST(test_chunk_output)
 		{ 0, SIGHT_DONE },
 		{ 64, SIGHT_DONE },
 		{ 32, SIGHT_BROKEN },
-		{ CHANNEL_ARENA_SIZE - arena_round(size), SIGHT_DONE },
-		{ CHANNEL_ARENA_SIZE, SIGHT_BROKEN },
+		{ (2 * CHANNEL_PAYLOAD_DEFAULT) - arena_round(size),
+		  SIGHT_DONE },
+		{ (2 * CHANNEL_PAYLOAD_DEFAULT), SIGHT_BROKEN },
 		{ UINT32_MAX - 63, SIGHT_BROKEN },
 	};
 	struct port_output output;
@@ -364,15 +367,16 @@ START_TEST(test_loose_output)
 	} cases[] = {
 		{ 3, 0, 0, UINT32_MAX, SIGHT_DONE },
 		{ 1, 64, CHANNEL_INLINE_SIZE, UINT32_MAX, SIGHT_DONE },
-		{ 2, 64, 17, CHANNEL_ARENA_SIZE - 17, SIGHT_DONE },
-		{ 3, 64, CHANNEL_PAYLOAD_MAX, CHANNEL_PAYLOAD_MAX, SIGHT_DONE },
-		{ 3, 64, 17, CHANNEL_ARENA_SIZE - 16, SIGHT_BROKEN },
-		{ 1, 64, CHANNEL_PAYLOAD_MAX + 1, 0, SIGHT_BROKEN },
+		{ 2, 64, 17, (2 * CHANNEL_PAYLOAD_DEFAULT) - 17, SIGHT_DONE },
+		{ 3, 64, CHANNEL_PAYLOAD_DEFAULT, CHANNEL_PAYLOAD_DEFAULT,
+		  SIGHT_DONE },
+		{ 3, 64, 17, (2 * CHANNEL_PAYLOAD_DEFAULT) - 16, SIGHT_BROKEN },
+		{ 1, 64, CHANNEL_PAYLOAD_DEFAULT + 1, 0, SIGHT_BROKEN },
 		{ 0, 64, 0, 0, SIGHT_BROKEN },
 		{ 4, 64, 0, 0, SIGHT_BROKEN },
 		{ 3, 32, 0, 0, SIGHT_BROKEN },
-		{ 3, CHANNEL_ARENA_SIZE - 64, 0, 0, SIGHT_BROKEN },
-		{ 3, CHANNEL_ARENA_SIZE, 0, 0, SIGHT_BROKEN },
+		{ 3, (2 * CHANNEL_PAYLOAD_DEFAULT) - 64, 0, 0, SIGHT_BROKEN },
+		{ 3, (2 * CHANNEL_PAYLOAD_DEFAULT), 0, 0, SIGHT_BROKEN },
 	};
 
 	begin();

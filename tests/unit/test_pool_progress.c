@@ -145,7 +145,7 @@ START_TEST(test_whose)
 	const struct piece piece = { .n_items = 9, .out_stride = 1 };
 	struct channel channel;
 	struct port port;
-	int fd = channel_new(&channel, 4);
+	int fd = channel_new(&channel, 4, CHANNEL_PAYLOAD_DEFAULT);
 
 	ck_assert_int_eq(port_init(&port, &channel, 0), 0);
 	port.pieces[1].tag = 1;

@@ -552,7 +552,8 @@ START_TEST(test_schedules)
 
 	say_seed_when_fatal();
 	for (unsigned i = 0; i < SIM_PORTS; i++) {
-		fds[i] = channel_new(&channels[i], SIM_SLOTS);
+		fds[i] = channel_new(&channels[i], SIM_SLOTS,
+				     CHANNEL_PAYLOAD_DEFAULT);
 		ck_assert_int_ge(fds[i], 0);
 	}
 	n = only ? 1 : n;

@@ -187,7 +187,7 @@ static void warn_whoever_runs(void)
 
 static void begin(int bell_fd)
 {
-	int fd = channel_new(&channel, SLOTS);
+	int fd = channel_new(&channel, SLOTS, CHANNEL_PAYLOAD_DEFAULT);
 
 	ck_assert_int_ge(fd, 0);
 	close(fd);

@@ -62,10 +62,12 @@
 #define CHANNEL_SLOTS_MIN   2
 #define CHANNEL_SLOTS_MAX   4096
 #define CHANNEL_INLINE_SIZE 16 /* payloads up to here lie in the slot */
-/* One task's input or output; the arenas hold two, so that one always fits. */
-#define CHANNEL_PAYLOAD_MAX (UINT32_C(64) << 20)
-#define CHANNEL_ARENA_SIZE  (2 * CHANNEL_PAYLOAD_MAX)
-#define CHANNEL_ERROR_MAX   240 /* bytes of a task's error message */
+/* One task's input or output: the limit of a channel is between these, a multiple
+ * of the unit; its arenas hold two, so that one always fits. */
+#define CHANNEL_PAYLOAD_MAX	(UINT32_C(1) << 30)
+#define CHANNEL_PAYLOAD_DEFAULT (UINT32_C(64) << 20)
+#define CHANNEL_PAYLOAD_UNIT	UINT32_C(4096)
+#define CHANNEL_ERROR_MAX	240 /* bytes of a task's error message */
 
 enum slot_state {
 	SLOT_FREE,
@@ -205,12 +207,15 @@ struct channel {
 	struct channel_memory *memory;
 	unsigned char *in, *out; /* the arenas */
 	size_t size_bytes;	 /* of the whole mapping */
+	uint32_t payload_max;	 /* bytes */
+	uint32_t arena_size;	 /* twice that */
 	uint32_t n_slots;
 };
 
 /* Makes the memfd, sealed, and maps it, not inherited over fork.
- * Returns the fd, which is the caller's, or -errno. */
-int channel_new(struct channel *ret_channel, uint32_t n_slots);
+ * Returns the fd, which is the caller's, or -errno: -EINVAL (slots, limit). */
+int channel_new(struct channel *ret_channel, uint32_t n_slots,
+		uint32_t payload_max);
 
 /* Maps the channel behind fd. Returns 0; -EBADMSG (no channel), -errno. */
 int channel_map(struct channel *ret_channel, int fd);

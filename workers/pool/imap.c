@@ -14,7 +14,7 @@
 
 /* ---- making one ---------------------------------------------------------------------- */
 
-static int check_spec(const struct reeve_imap_spec *s)
+static int check_spec(const struct reeve_imap_spec *s, size_t payload_max)
 {
 	if (s->generator && (s->inputs || s->n_items > 0))
 		return -EINVAL;
@@ -22,20 +22,21 @@ static int check_spec(const struct reeve_imap_spec *s)
 		return -EINVAL;
 	if (s->window > IMAP_WINDOW_MAX)
 		return -EINVAL;
-	return s->input_size > REEVE_PAYLOAD_MAX ? -EMSGSIZE : 0;
+	return s->input_size > payload_max ? -EMSGSIZE : 0;
 }
 
 /* No larger than the window, or it would never be whole; and such that an array's
  * inputs go together. */
-static void choose_sizes(struct reeve_iterator *it, unsigned n_processes)
+static void choose_sizes(struct reeve_iterator *it,
+			 const struct reeve_pool *pool)
 {
 	const struct reeve_imap_spec *s = &it->spec;
 	size_t chunk = MIN(MAX(s->chunksize, (size_t)1), IMAP_WINDOW_MAX);
-	size_t window = MAX(chunk * CHUNKS_PER_WORKER * n_processes,
+	size_t window = MAX(chunk * CHUNKS_PER_WORKER * pool->n_processes,
 			    (size_t)DEFAULT_IMAP_WINDOW);
 
 	if (s->input_size > 0)
-		chunk = MIN(chunk, REEVE_PAYLOAD_MAX / s->input_size);
+		chunk = MIN(chunk, pool->payload_max / s->input_size);
 	it->window =
 		s->window ? s->window : (uint32_t)MIN(window, IMAP_WINDOW_MAX);
 	it->chunk = (uint32_t)MIN(chunk, it->window);
@@ -44,7 +45,7 @@ static void choose_sizes(struct reeve_iterator *it, unsigned n_processes)
 }
 
 static struct reeve_iterator *new_iterator(const struct reeve_imap_spec *spec,
-					   unsigned n_processes,
+					   const struct reeve_pool *pool,
 					   bool is_ordered)
 {
 	struct reeve_iterator *it = calloc(1, sizeof(*it));
@@ -53,7 +54,7 @@ static struct reeve_iterator *new_iterator(const struct reeve_imap_spec *spec,
 		return NULL;
 	it->spec = *spec;
 	it->is_ordered = is_ordered;
-	choose_sizes(it, n_processes);
+	choose_sizes(it, pool);
 	it->job.type = &imap_type;
 	it->cells = calloc(it->mask + 1UL, sizeof(*it->cells));
 	it->over = calloc(it->mask + 1UL, sizeof(*it->over));
@@ -71,7 +72,7 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 {
 	struct reeve_iterator *it;
 	uint64_t function = 0;
-	int r = spec ? check_spec(spec) : -EINVAL;
+	int r = spec ? check_spec(spec, pool->payload_max) : -EINVAL;
 
 	if (r == 0)
 		r = pool_admits(pool);
@@ -79,7 +80,7 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 		r = pool_function(pool, fn, &function);
 	if (r < 0)
 		return r;
-	it = new_iterator(spec, pool->n_processes, is_ordered);
+	it = new_iterator(spec, pool, is_ordered);
 	if (!it)
 		return -ENOMEM;
 	it->job.function = function;

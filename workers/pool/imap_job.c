@@ -78,12 +78,13 @@ static bool next_of_array(struct reeve_iterator *it, uint32_t max_items,
 	return true;
 }
 
-static int keep_input(struct cell *c, const void *input, size_t size)
+static int keep_input(struct cell *c, const void *input, size_t size,
+		      size_t payload_max)
 {
 	c->input = c->small_input;
 	if (size > 0 && !input)
 		return -EINVAL;
-	if (size > REEVE_PAYLOAD_MAX)
+	if (size > payload_max)
 		return -EMSGSIZE;
 	if (size > sizeof(c->small_input)) {
 		c->input = malloc(size);
@@ -107,7 +108,7 @@ static int draw_one(struct reeve_iterator *it)
 	r = it->spec.generator(it->spec.userdata, &input, &size);
 	it->pool->in_source = false;
 	if (r > 0)
-		r = keep_input(c, input, size) ?: 1;
+		r = keep_input(c, input, size, it->pool->payload_max) ?: 1;
 	if (r > 0) {
 		c->state = CELL_DRAWN;
 		it->n_drawn++;
@@ -148,7 +149,7 @@ static uint32_t cut_chunk(const struct reeve_iterator *it, uint32_t n)
 
 	while (i < n) {
 		size += slot_align(cell_at(it, it->next + i)->input_size);
-		if (i > 0 && size > CHANNEL_PAYLOAD_MAX)
+		if (i > 0 && size > it->pool->payload_max)
 			break;
 		i++;
 	}

@@ -225,35 +225,34 @@ static const struct job_type map_type = {
 
 /* ---- the calls ------------------------------------------------------------------- */
 
-static int check_spec(const struct reeve_map_spec *s)
+static int check_spec(const struct reeve_map_spec *s, size_t payload_max)
 {
 	if ((s->n_items > 0 && s->input_size > 0 && !s->inputs) ||
 	    (s->output_size == 0 && s->outputs))
 		return -EINVAL;
-	if (s->input_size > REEVE_PAYLOAD_MAX ||
-	    s->output_size > REEVE_PAYLOAD_MAX)
+	if (s->input_size > payload_max || s->output_size > payload_max)
 		return -EMSGSIZE;
 	return 0;
 }
 
 /* As Python: four chunks per worker. Bounded by what one hand-over may carry. */
 static uint32_t choose_chunk(const struct reeve_map_spec *s,
-			     unsigned n_processes)
+			     const struct reeve_pool *pool)
 {
-	size_t share = (size_t)n_processes * 4, n = s->chunksize;
+	size_t share = (size_t)pool->n_processes * 4, n = s->chunksize;
 	size_t bytes =
 		MAX(s->input_size, s->output_size + sizeof(struct chunk_item));
 
 	if (n == 0)
 		n = s->n_items / share + (s->n_items % share != 0);
-	n = MIN(n, REEVE_PAYLOAD_MAX / bytes);
+	n = MIN(n, pool->payload_max / bytes);
 	return n ? (uint32_t)MIN(n, UINT32_MAX) : 1;
 }
 
 static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 		 const struct reeve_map_spec *spec, struct map *m)
 {
-	int r = spec ? check_spec(spec) : -EINVAL;
+	int r = spec ? check_spec(spec, pool->payload_max) : -EINVAL;
 
 	if (r == 0)
 		r = pool_admits(pool);
@@ -266,7 +265,7 @@ static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 	m->job.type = &map_type;
 	m->job.fn = fn;
 	m->n_left = spec->n_items;
-	m->chunk = choose_chunk(spec, pool->n_processes);
+	m->chunk = choose_chunk(spec, pool);
 	return 0;
 }
 

@@ -126,6 +126,8 @@ static void fill_defaults(struct reeve_pool_spec *s)
 	s->window = s->window ? s->window : DEFAULT_WINDOW;
 	s->queue_tasks = s->queue_tasks ? s->queue_tasks : DEFAULT_QUEUE_TASKS;
 	s->queue_bytes = s->queue_bytes ? s->queue_bytes : DEFAULT_QUEUE_BYTES;
+	s->payload_max =
+		s->payload_max ? s->payload_max : REEVE_PAYLOAD_DEFAULT;
 	s->spin_usec = s->spin_usec ? s->spin_usec : DEFAULT_SPIN_USEC;
 	s->start_timeout_usec = s->start_timeout_usec ? s->start_timeout_usec
 						      : DEFAULT_START_TIMEOUT;
@@ -155,6 +157,7 @@ static bool has_good_deadlines(const struct reeve_pool_spec *s)
 static int check_spec(const struct reeve_pool_spec *s)
 {
 	if (s->window > CHANNEL_SLOTS_MAX ||
+	    s->payload_max > REEVE_PAYLOAD_MAX ||
 	    (s->initializer_size > 0 && !s->initializer_argument) ||
 	    s->maxtasks_jitter > s->maxtasksperchild ||
 	    s->max_age_jitter_usec > s->max_age_usec ||
@@ -268,6 +271,9 @@ static int build(struct reeve_pool *pool)
 
 	pool->n_seats = pool->n_processes_max + 1 + pool->n_processes_max / 4;
 	pool->window = ring_slots(pool->spec.window);
+	pool->payload_max =
+		(pool->spec.payload_max + CHANNEL_PAYLOAD_UNIT - 1) &
+		~(size_t)(CHANNEL_PAYLOAD_UNIT - 1);
 	spin_init(&pool->spin, pool->spec.spin_usec < 0
 				       ? 0
 				       : (uint32_t)pool->spec.spin_usec);

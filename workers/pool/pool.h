@@ -46,6 +46,7 @@ struct reeve_pool {
 	struct keeper_seat *seats; /* as the keeper gets them */
 	unsigned n_seats, n_processes, n_processes_max;
 	uint32_t window;
+	size_t payload_max; /* bytes, in and out each */
 	enum pool_phase phase;
 	bool is_terminated; /* what has no outcome is cancelled */
 	bool is_broken;	    /* no worker can be started: see why */

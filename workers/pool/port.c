@@ -46,7 +46,7 @@ void port_reset(struct port *port)
 	/* The worker could have written here too. */
 	memset(&m->signs, 0, sizeof(m->signs));
 	memset(&m->orders, 0, sizeof(m->orders));
-	arena_reset(&port->in, CHANNEL_ARENA_SIZE);
+	arena_reset(&port->in, port->channel.arena_size);
 	port->out_high = 0;
 	port->head = port->tail = 0;
 	port->is_leaving = port->was_leaving = false;
@@ -155,10 +155,9 @@ int port_cancel(struct port *port, uint64_t i)
 
 /* ---- what came back --------------------------------------------------------- */
 
-static bool is_in_arena(uint32_t offset, size_t size)
+static bool is_in_arena(const struct channel *c, uint32_t offset, size_t size)
 {
-	return size <= CHANNEL_ARENA_SIZE &&
-	       offset <= CHANNEL_ARENA_SIZE - size;
+	return size <= c->arena_size && offset <= c->arena_size - size;
 }
 
 /* For port_has_to_trim(). */
@@ -169,7 +168,7 @@ static void note_use(struct port *port, const unsigned char *end)
 }
 
 /* One result, wherever it stands. */
-static inline bool show_result(const unsigned char *arena,
+static inline bool show_result(const struct channel *c,
 			       const struct slot_result *result,
 			       struct port_output *ret)
 {
@@ -185,14 +184,14 @@ static inline bool show_result(const unsigned char *arena,
 	ret->data = result->data;
 	if (size <= CHANNEL_INLINE_SIZE)
 		return true;
-	ret->data = arena + offset;
-	return size <= CHANNEL_PAYLOAD_MAX && is_in_arena(offset, size);
+	ret->data = c->out + offset;
+	return size <= c->payload_max && is_in_arena(c, offset, size);
 }
 
 static bool show_single(struct port *port, const struct slot *slot,
 			struct port_output *ret)
 {
-	if (!show_result(port->channel.out, &slot->result, ret))
+	if (!show_result(&port->channel, &slot->result, ret))
 		return false;
 	if (ret->size > CHANNEL_INLINE_SIZE)
 		note_use(port, ret->data + ret->size);
@@ -202,7 +201,7 @@ static bool show_single(struct port *port, const struct slot *slot,
 bool port_output_of(const struct port_output *chunk, uint32_t i,
 		    struct port_output *ret)
 {
-	return show_result(chunk->arena, &chunk->results[i], ret);
+	return show_result(chunk->channel, &chunk->results[i], ret);
 }
 
 /* The chunk makes sense if each of its results does. */
@@ -211,7 +210,7 @@ static bool show_loose(struct port *port, struct port_output *ret)
 	struct port_output output;
 
 	ret->results = (const struct slot_result *)(const void *)ret->data;
-	ret->arena = port->channel.out;
+	ret->channel = &port->channel;
 	for (uint32_t i = 0; i < ret->n_items; i++) {
 		if (!port_output_of(ret, i, &output))
 			return false;
@@ -229,7 +228,8 @@ static bool show_chunk(struct port *port, const struct slot *slot,
 	uint32_t offset = *(const volatile uint32_t *)&slot->result.offset;
 	size_t size = chunk_output_size(own->n_items, own->out_stride);
 
-	if (offset % ARENA_ALIGNMENT != 0 || !is_in_arena(offset, size))
+	if (offset % ARENA_ALIGNMENT != 0 ||
+	    !is_in_arena(&port->channel, offset, size))
 		return false;
 	*ret = (struct port_output){
 		.n_items = n,

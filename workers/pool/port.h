@@ -81,7 +81,7 @@ struct port_output {
 	const struct chunk_item *items;	   /* chunks: of each item */
 	const struct slot_result *results; /* the same of loose chunks: see
 					    * port_output_of() */
-	const unsigned char *arena;
+	const struct channel *channel;
 };
 
 /* Item i of a loose chunk, as if it were a single one. false: the worker says that

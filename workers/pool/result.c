@@ -321,7 +321,7 @@ static int check_task(struct reeve_pool *pool, reeve_task_fn *fn,
 {
 	if (size > 0 && !input)
 		return -EINVAL;
-	if (size > REEVE_PAYLOAD_MAX)
+	if (size > pool->payload_max)
 		return -EMSGSIZE;
 	if (pool_admits(pool) < 0)
 		return -ESHUTDOWN;
@@ -414,11 +414,20 @@ static int copy_input(struct reeve_result *r, const void *input, size_t size)
 	return 0;
 }
 
+/* The caller's, as apply's. */
+static int borrow_input(struct reeve_result *r, const void *input, size_t size)
+{
+	r->size = size;
+	r->input = (void *)(uintptr_t)input;
+	return 0;
+}
+
 static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 		       const void *input, size_t size,
 		       const struct reeve_apply_spec *spec,
 		       struct reeve_result **ret_result)
 {
+	bool stays = spec && spec->input_stays;
 	struct reeve_result *r;
 	uint64_t function;
 	int error = check_task(pool, fn, input, size, &function);
@@ -426,13 +435,14 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (error < 0)
 		return error;
 	if (pool->n_tasks >= pool->spec.queue_tasks ||
-	    (size > CHANNEL_INLINE_SIZE &&
+	    (size > CHANNEL_INLINE_SIZE && !stays &&
 	     pool->n_bytes + size > pool->spec.queue_bytes))
 		return -EAGAIN;
 	r = result_new(pool);
 	if (!r)
 		return -ENOMEM;
-	error = copy_input(r, input, size);
+	error = stays ? borrow_input(r, input, size)
+		      : copy_input(r, input, size);
 	if (error < 0) {
 		r->kind = REEVE_CANCELLED;
 		result_release(r);

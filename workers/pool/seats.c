@@ -379,7 +379,8 @@ static int new_seat(struct reeve_pool *pool, unsigned i)
 	struct channel channel;
 	int r;
 
-	seat->channel_fd = channel_new(&channel, pool->window);
+	seat->channel_fd = channel_new(&channel, pool->window,
+				       (uint32_t)pool->payload_max);
 	if (seat->channel_fd < 0)
 		return seat->channel_fd;
 	seat->channel = channel; /* the keeper's, when it is a copy of us */

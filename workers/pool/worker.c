@@ -255,7 +255,7 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 		.position = m->signs.position,
 		.first = m->signs.position,
 		.first_mark = m->signs.out_head,
-		.out = { .size = CHANNEL_ARENA_SIZE,
+		.out = { .size = seat->channel.arena_size,
 			 .head = m->signs.out_head,
 			 .tail = m->signs.out_tail },
 	};

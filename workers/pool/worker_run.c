@@ -83,7 +83,7 @@ static uint32_t take_output(struct worker *w, size_t size)
 {
 	uint32_t offset;
 
-	if (size > CHANNEL_PAYLOAD_MAX)
+	if (size > w->channel.payload_max)
 		worker_leave_broken(w); /* somebody wrote over the slot */
 	release_consumed(w);
 	while (!arena_take(&w->out, (uint32_t)size, &offset))
@@ -95,7 +95,7 @@ static uint32_t take_output(struct worker *w, size_t size)
  * taken: else its next item might wait for room that only its own end gives. */
 static bool has_room_behind(const struct worker *w, uint64_t mark)
 {
-	return arena_would_fit(&w->out, mark, CHANNEL_PAYLOAD_MAX);
+	return arena_would_fit(&w->out, mark, w->channel.payload_max);
 }
 
 /* For the results of n items of a loose chunk. */
@@ -142,7 +142,7 @@ void *reeve_reply_reserve(struct reeve_reply *reply, size_t size)
 {
 	struct task *t = reply->internal;
 
-	if (size > reply->capacity && size <= CHANNEL_PAYLOAD_MAX) {
+	if (size > reply->capacity && size <= t->worker->channel.payload_max) {
 		if (t->is_unused)
 			grow_waste(t->worker, reply, size);
 		else if (!t->is_fixed)

@@ -32,7 +32,7 @@
  *   of a pool, calls that wait on this pool return -EDEADLK; in a generator and
  *   in on_unseen, which run in the middle of the pool's work, all do, but for
  *   reeve_result_ref(), reeve_result_unref() and reeve_pool_free().
- *   Sizes: an input or output is 0 to REEVE_PAYLOAD_MAX bytes.
+ *   Sizes: an input or output is 0 to payload_max bytes.
  */
 #ifndef REEVE_POOL_H
 #define REEVE_POOL_H
@@ -139,6 +139,10 @@ struct reeve_pool_spec {
 	unsigned window;    /* tasks handed to a worker in advance: 64 */
 	size_t queue_tasks; /* apply_async: without an outcome; 1,048,576 */
 	size_t queue_bytes; /* bytes of their inputs; 1 GiB */
+	/* The largest input or output of a task, bytes, up to REEVE_PAYLOAD_MAX;
+	 * rounded up to 4 KiB. REEVE_PAYLOAD_DEFAULT. Of each worker's address
+	 * space four times that are used, of memory what was touched. */
+	size_t payload_max;
 	/* How long a waiting side looks again and again, yielding the CPU,
 	 * before it sleeps: 50 us. Negative: not at all. */
 	int spin_usec;
@@ -284,11 +288,14 @@ struct reeve_apply_spec {
 	void (*progress_callback)(struct reeve_result *result,
 				  const struct reeve_progress *progress,
 				  void *userdata);
+	/* The input is not copied: it stays as it is until there is an outcome.
+	 * For large ones; they do not count for queue_bytes. */
+	bool input_stays;
 };
 
-/* Queues one task. input is copied. *ret_result (if not NULL) is a reference to
- * be given back with reeve_result_unref(). spec may be NULL. Errors as apply,
- * and -EAGAIN (queue_tasks or queue_bytes reached). */
+/* Queues one task. input is copied, unless it stays. *ret_result (if not NULL) is a
+ * reference to be given back with reeve_result_unref(). spec may be NULL. Errors
+ * as apply, and -EAGAIN (queue_tasks or queue_bytes reached). */
 REEVE_PUBLIC int reeve_pool_apply_async(struct reeve_pool *pool,
 					reeve_task_fn *fn, const void *input,
 					size_t size,
@@ -310,10 +317,49 @@ struct reeve_map_spec {
 
 /* Runs fn on all items and waits. Arrays are the caller's, and must stay until it
  * returns. Returns how many items are not DONE (0: all are), or -errno as apply,
- * -EINVAL (sizes), -EMSGSIZE (an item over REEVE_PAYLOAD_MAX). An item's output
+ * -EINVAL (sizes), -EMSGSIZE (an item over payload_max). An item's output
  * that is larger than output_size fails that item with -EMSGSIZE. */
 REEVE_PUBLIC int64_t reeve_pool_map(struct reeve_pool *pool, reeve_task_fn *fn,
 				    const struct reeve_map_spec *spec);
+
+/* Of several arrays, item i of each together are the input of task i: as
+ * starmap(fn, zip(a, b)). */
+#define REEVE_COLUMNS_MAX 16
+/* Each argument of an input begins at a multiple of 16 bytes. */
+#define REEVE_COLUMN_ROUND(size) (((size_t)(size) + 15) & ~(size_t)15)
+
+struct reeve_column {
+	const void *items; /* n_items * item_size bytes */
+	size_t item_size;
+};
+
+struct reeve_starmap_spec {
+	const struct reeve_column *columns;
+	size_t n_columns; /* 1 .. REEVE_COLUMNS_MAX */
+	size_t n_items;
+	/* as in struct reeve_map_spec: */
+	void *outputs;
+	size_t output_size;
+	size_t *output_sizes;
+	struct reeve_outcome *outcomes;
+	size_t chunksize;
+};
+
+/* In the task: *input is moved behind an argument of this size, which is returned.
+ * To be called for each argument, in order. */
+static inline void *reeve_next_argument(void **input, size_t item_size)
+{
+	char *argument = (char *)*input;
+
+	*input = argument + REEVE_COLUMN_ROUND(item_size);
+	return argument;
+}
+
+/* Runs fn on all items and waits, as reeve_pool_map(), which see. The arrays are
+ * copied together first. Errors also: -EINVAL (columns). */
+REEVE_PUBLIC int64_t reeve_pool_starmap(struct reeve_pool *pool,
+					reeve_task_fn *fn,
+					const struct reeve_starmap_spec *spec);
 
 /* The same without waiting; one result for all. The arrays must stay until it is
  * ready. Its outcome is DONE when all items are; otherwise that of the first
@@ -340,7 +386,7 @@ struct reeve_imap_spec {
 	/* Items per hand-over; 0: one. A worker keeps the outputs of a chunk until
 	 * all of it has run, and a generator is asked for all of its items
 	 * first; each item has its own outcome, and a crash costs one. At most
-	 * a window, and what fits into REEVE_PAYLOAD_MAX; an output may be
+	 * a window, and what fits into payload_max; an output may be
 	 * as large as any. */
 	size_t chunksize;
 	/* Items begun and not yet fetched: at most so many. 0: 1,024, or two

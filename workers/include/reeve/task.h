@@ -14,7 +14,7 @@
  *   The functions that take a struct reeve_reply are for the task that was given
  *   it, in its worker, until it returns. The names of outcomes and deaths may be
  *   asked for anywhere.
- *   Sizes: an input or output is 0 to REEVE_PAYLOAD_MAX bytes.
+ *   Sizes: an input or output is 0 to the pool's payload_max bytes.
  */
 #ifndef REEVE_TASK_H
 #define REEVE_TASK_H
@@ -25,7 +25,8 @@
 
 REEVE_DECLARATIONS_BEGIN
 
-#define REEVE_PAYLOAD_MAX     ((size_t)64 << 20) /* bytes, in and out each */
+#define REEVE_PAYLOAD_DEFAULT ((size_t)64 << 20) /* bytes, in and out each */
+#define REEVE_PAYLOAD_MAX     ((size_t)1 << 30)
 #define REEVE_MESSAGE_MAX     240 /* bytes of an error's text, with its NUL */
 #define REEVE_PROGRESS_MAX    64 /* bytes of the text of a progress, likewise */
 #define REEVE_DEATHS_MAX      64 /* that a pool remembers */
@@ -53,7 +54,7 @@ typedef int reeve_init_fn(void *argument, size_t size);
 
 /* Makes room for size bytes of output, keeping none of what was there, and
  * returns it, aligned to 16 bytes; NULL with errno EMSGSIZE when size is over
- * the limit: REEVE_PAYLOAD_MAX, and in a chunk of reeve_pool_map() what the
+ * the limit: payload_max, and in a chunk of reeve_pool_map() what the
  * caller has room for. */
 REEVE_PUBLIC void *reeve_reply_reserve(struct reeve_reply *reply, size_t size);
 

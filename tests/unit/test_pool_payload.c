@@ -1,0 +1,188 @@
+/* Large payloads, the limit of a pool, inputs that stay, and starmap. */
+#include "tests/unit/pool_rig.h"
+
+/* ---- tasks ------------------------------------------------------------------- */
+
+/* Adds 1 to the first and the last byte, in place of its output. */
+static int touch_ends(void *input, size_t size, struct reeve_reply *reply)
+{
+	unsigned char *in = input, *out = reeve_reply_reserve(reply, size);
+
+	if (!out || size == 0)
+		return -EMSGSIZE;
+	out[0] = in[0] + 1;
+	out[size - 1] = in[size - 1] + 1;
+	return 0;
+}
+
+static int answer_much(void *input, size_t size, struct reeve_reply *reply)
+{
+	size_t wanted;
+
+	memcpy(&wanted, input, size);
+	return reeve_reply_reserve(reply, wanted) ? 0 : -EMSGSIZE;
+}
+
+static int weigh(void *input, size_t size _unused_, struct reeve_reply *reply)
+{
+	const char *word = reeve_next_argument(&input, 3);
+	int n = *(int *)reeve_next_argument(&input, sizeof(int));
+	double factor = *(double *)reeve_next_argument(&input, sizeof(double));
+	double result = (double)(word[0] - 'a') + n * factor;
+
+	return reeve_reply_set(reply, &result, sizeof(result));
+}
+
+static struct reeve_pool *pool_with(size_t payload_max)
+{
+	return new_pool(0, (struct reeve_pool_spec){
+				   .processes = 1,
+				   .payload_max = payload_max,
+			   });
+}
+
+/* ---- the limit ------------------------------------------------------------------ */
+
+START_TEST(test_limit)
+{
+	struct reeve_pool *pool = pool_with(8192), *other = NULL;
+	struct reeve_pool_spec spec = { .payload_max = REEVE_PAYLOAD_MAX + 1 };
+	struct reeve_outcome o;
+	static unsigned char in[8193] = { 1 }, out[8193];
+	size_t size = sizeof(out), wanted;
+
+	ck_assert_int_eq(reeve_pool_apply(pool, touch_ends, in, 8192, out,
+					  &size, NULL),
+			 0);
+	ck_assert_uint_eq(size, 8192);
+	ck_assert(out[0] == 2 && out[8191] == 1);
+	ck_assert_int_eq(reeve_pool_apply(pool, touch_ends, in, 8193, out,
+					  &size, NULL),
+			 -EMSGSIZE);
+	wanted = 8193;
+	ck_assert_int_eq(reeve_pool_apply(pool, answer_much, &wanted,
+					  sizeof(wanted), NULL, NULL, &o),
+			 -EMSGSIZE);
+	ck_assert_int_eq(o.kind, REEVE_FAILED);
+	wanted = 8192;
+	ck_assert_int_eq(reeve_pool_apply(pool, answer_much, &wanted,
+					  sizeof(wanted), NULL, NULL, &o),
+			 0);
+	ck_assert_int_eq(reeve_pool_new(&spec, &other), -EINVAL);
+	end_pool(pool);
+}
+END_TEST
+
+/* What a sanitizer adds to a GiB is too much for a machine of the tests. */
+START_TEST(test_large)
+{
+	const size_t most =
+		getenv("REEVE_SOAK") ? REEVE_PAYLOAD_MAX : (size_t)160 << 20;
+	struct reeve_pool *pool = pool_with(REEVE_PAYLOAD_MAX);
+	unsigned char *in = mmap(NULL, most, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct reeve_apply_spec spec = { .input_stays = true };
+	struct reeve_result *result;
+	const void *view;
+	size_t size;
+
+	ck_assert_ptr_ne(in, MAP_FAILED);
+	in[0] = 7;
+	in[most - 1] = 9;
+	ck_assert_int_eq(reeve_pool_apply_async(pool, touch_ends, in, most,
+						&spec, &result),
+			 0);
+	ck_assert_int_eq(
+		reeve_result_get_view(result, 4 * LONG_WAIT, &view, &size), 0);
+	ck_assert_uint_eq(size, most);
+	ck_assert_int_eq(((const unsigned char *)view)[0], 8);
+	ck_assert_int_eq(((const unsigned char *)view)[most - 1], 10);
+	reeve_result_unref(result);
+	ck_assert_int_eq(reeve_pool_apply_async(pool, touch_ends, in,
+						REEVE_PAYLOAD_MAX + 1, &spec,
+						NULL),
+			 -EMSGSIZE);
+	end_pool(pool);
+	(void)munmap(in, most);
+}
+END_TEST
+
+START_TEST(test_input_stays)
+{
+	struct reeve_pool *pool =
+		new_pool(0, (struct reeve_pool_spec){ .processes = 1,
+						      .queue_bytes = 100 });
+	const struct reeve_apply_spec spec = { .input_stays = true };
+	static unsigned char in[1000];
+	struct reeve_result *results[20];
+	unsigned char out[1000];
+
+	/* It does not count for queue_bytes; the others do. */
+	ck_assert_int_eq(reeve_pool_apply_async(pool, touch_ends, in,
+						sizeof(in), NULL, NULL),
+			 -EAGAIN);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(reeve_pool_apply_async(pool, touch_ends, in,
+							sizeof(in), &spec,
+							&results[i]),
+				 0);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(reeve_result_get(results[i], LONG_WAIT, out,
+						  sizeof(out), NULL),
+				 0);
+		ck_assert_int_eq(out[999], 1);
+		reeve_result_unref(results[i]);
+	}
+	end_pool(pool);
+}
+END_TEST
+
+/* ---- starmap ----------------------------------------------------------------------- */
+
+START_TEST(test_starmap)
+{
+	struct reeve_pool *pool = pool_with(0);
+	const char words[][3] = { "a", "b", "c" };
+	const int numbers[] = { 1, 2, 3 };
+	const double factors[] = { 0.5, 1.5, 2.5 };
+	const struct reeve_column columns[] = { { words, 3 },
+						{ numbers, sizeof(int) },
+						{ factors, sizeof(double) } };
+	double out[3];
+	struct reeve_starmap_spec spec = {
+		.columns = columns,
+		.n_columns = 3,
+		.n_items = 3,
+		.outputs = out,
+		.output_size = sizeof(double),
+	};
+
+	ck_assert_int_eq(reeve_pool_starmap(pool, weigh, &spec), 0);
+	ck_assert(out[0] == 0.5 && out[1] == 4 && out[2] == 9.5);
+	spec.n_items = 0;
+	ck_assert_int_eq(reeve_pool_starmap(pool, weigh, &spec), 0);
+	spec.n_columns = 0;
+	ck_assert_int_eq(reeve_pool_starmap(pool, weigh, &spec), -EINVAL);
+	spec.n_columns = REEVE_COLUMNS_MAX + 1;
+	ck_assert_int_eq(reeve_pool_starmap(pool, weigh, &spec), -EINVAL);
+	ck_assert_int_eq(reeve_pool_starmap(pool, weigh, NULL), -EINVAL);
+	spec.columns = &(struct reeve_column){ words, SIZE_MAX };
+	spec.n_columns = 1;
+	ck_assert_int_eq(reeve_pool_starmap(pool, weigh, &spec), -EMSGSIZE);
+	spec.columns = &(struct reeve_column){ NULL, 3 };
+	spec.n_items = 1;
+	ck_assert_int_eq(reeve_pool_starmap(pool, weigh, &spec), -EINVAL);
+	end_pool(pool);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	const TTest *const tests[] = { test_limit, test_large, test_input_stays,
+				       test_starmap };
+
+	if (reeve_pool_setup(pool_functions) < 0)
+		return 2;
+	return unit_loop_main("pool_payload", 1, tests, ARRAY_SIZE(tests),
+			      argc > 0 ? argv + 1 : argv);
+}
