@@ -415,7 +415,6 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 	install -m 644 $(BUILD)/libreeve.pc $(D)$(pkgconfigdir)/
 	install -m 755 $(BUILD)/reeved $(D)$(sbindir)/reeved
 	install -m 755 $(BUILD)/reeve $(D)$(bindir)/reeve
-	install -m 755 $(BUILD)/reeve-manager $(D)$(bindir)/reeve-manager
 	install -m 644 $(BUILD)/man/reeve.1 $(D)$(mandir)/man1/
 	install -m 644 $(LIB_MAN) $(D)$(mandir)/man3/
 	@$(link_functions)
