@@ -176,6 +176,8 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_LAYERS)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK)
+# They run it.
+$(addprefix $(BUILD)/tests/unit/test_manager_,keeper alone): $(BUILD)/reeve-manager
 # It makes allocations fail.
 $(BUILD)/tests/unit/test_manager_store_memory: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(SUBREAP): $(BUILD)/obj/tests/lib/subreap.o
@@ -244,6 +246,7 @@ variant: all examples $(UNIT) $(REPLAY)
 
 # $(1): the build directory of the programs under test
 test_env = REEVED=$(abspath $(1)/reeved) REEVE=$(abspath $(1)/reeve) \
+	REEVE_LIBEXECDIR=$(abspath $(1)) \
 	REEVE_PROGRAMS=$(abspath $(BUILD)/tests/programs)
 
 integration: all $(INTEGRATION) $(PROGRAMS) $(SUBREAP) ## real processes, nginx, redis
@@ -360,7 +363,7 @@ LIB_PAGES := $(sort libreeve $(patsubst workers/include/reeve/%.h,reeve_%,\
 	$(filter-out %/reeve.h,$(LIB_HEADERS))))
 LIB_MAN := $(patsubst %,$(BUILD)/man/%.3,$(LIB_PAGES))
 GUIDE := $(BUILD)/man/reeve_multiprocessing.7
-MAN := $(addprefix $(BUILD)/man/,reeved.8 reeve.1 reeve.ini.5) $(LIB_MAN) $(GUIDE)
+MAN := $(addprefix $(BUILD)/man/,reeved.8 reeve-manager.8 reeve.1 reeve.ini.5) $(LIB_MAN) $(GUIDE)
 MAN_DATE := November 21, 2026
 DOCS := $(wildcard README.md ARCHITECTURE.md NEWS.md SECURITY.md LICENSE) \
 	packaging/systemd/hardened.conf
@@ -417,7 +420,8 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 	@$(link_functions)
 	install -m 644 $(BUILD)/man/reeve.ini.5 $(D)$(mandir)/man5/
 	install -m 644 $(GUIDE) $(D)$(mandir)/man7/
-	install -m 644 $(BUILD)/man/reeved.8 $(D)$(mandir)/man8/
+	install -m 644 $(BUILD)/man/reeved.8 $(BUILD)/man/reeve-manager.8 \
+		$(D)$(mandir)/man8/
 	install -m 644 packaging/completions/reeve.bash $(D)$(completiondir)/reeve
 	install -m 644 $(DOCS) $(D)$(docdir)/
 	sed 's,/usr/sbin/,$(sbindir)/,; s,/usr/bin/,$(bindir)/,; s,/etc/,$(sysconfdir)/,' \
@@ -428,7 +432,8 @@ install: all man ## DESTDIR= prefix=/usr sysconfdir=/etc ...; keeps an existing 
 uninstall: ## remove what install put there, but for the configuration
 	rm -f $(D)$(sbindir)/reeved $(D)$(bindir)/reeve $(D)$(bindir)/reeve-manager \
 		$(D)$(mandir)/man1/reeve.1 $(D)$(mandir)/man5/reeve.ini.5 \
-		$(D)$(mandir)/man8/reeved.8 $(D)$(completiondir)/reeve \
+		$(D)$(mandir)/man8/reeved.8 $(D)$(mandir)/man8/reeve-manager.8 \
+		$(D)$(completiondir)/reeve \
 		$(D)$(unitdir)/reeved.service
 	rm -f $(D)$(libdir)/libreeve.so* $(D)$(libdir)/libreeve.a \
 		$(D)$(pkgconfigdir)/libreeve.pc \

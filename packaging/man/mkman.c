@@ -18,6 +18,7 @@
 #include "supervisor/core/verbs.h"
 #include "supervisor/daemon/daemon.h"
 #include "workers/base/pure/macro.h"
+#include "workers/manager/server/options.h"
 
 #define LINE_MAX_BYTES 4096
 
@@ -250,6 +251,36 @@ static int put_options(const char *unused)
 	return 0;
 }
 
+/* Of reeve-manager. */
+static int put_manager_options(const char *unused)
+{
+	static const struct manager_row {
+		char letter;
+		const char *word, *value, *by_default, *right, *help;
+	} rows[] = {
+#define X(id, ...) { __VA_ARGS__ },
+		MANAGER_OPTIONS(X)
+#undef X
+	};
+
+	(void)unused;
+	puts(".Bl -tag -width Ds");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		fputs(".It", stdout);
+		if (rows[i].letter != '\0')
+			printf(" Fl %c ,", rows[i].letter);
+		printf(" Fl -%s", rows[i].word);
+		if (rows[i].value != NULL)
+			printf(" Ar %s", rows[i].value);
+		putchar('\n');
+		print_prose(rows[i].help);
+		if (rows[i].by_default != NULL)
+			printf("Default: %s.\n", rows[i].by_default);
+	}
+	puts(".El");
+	return 0;
+}
+
 /* who is "status", "other", or "" for reeved; rows of "all" go with both. */
 static int put_exits(const char *who)
 {
@@ -288,7 +319,7 @@ static const struct directive {
 	{ "keys", put_keys },	    { "live-keys", put_live_keys },
 	{ "verbs", put_verbs },	    { "access", put_access },
 	{ "options", put_options }, { "exits", put_exits },
-	{ "states", put_states },
+	{ "states", put_states },   { "manager-options", put_manager_options },
 };
 
 /* ---- templates and lists ------------------------------------------------ */

@@ -71,6 +71,7 @@ struct reeve_manager {
 	unsigned char instance[PROTOCOL_INSTANCE];
 	uint64_t n_instances; /* that this client has seen */
 	uint64_t generation;
+	pid_t server_pid; /* as it says */
 
 	/* What was sent and is not answered: so many, the oldest of which has the
 	 * number next_answer. */

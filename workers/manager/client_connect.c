@@ -52,7 +52,7 @@ static int get_message(struct wire *w, uint64_t end_usec, struct reader *ret)
 }
 
 struct hello {
-	int64_t version, generation;
+	int64_t version, generation, pid;
 	const void *instance;
 	size_t instance_size;
 	bool is_restored;
@@ -69,6 +69,7 @@ static int get_hello(struct wire *w, uint64_t end_usec, struct hello *ret)
 	    codec_get_bytes(&reader, &ret->instance, &ret->instance_size) < 0 ||
 	    codec_get_int(&reader, &ret->generation) < 0 ||
 	    codec_get_bool(&reader, &ret->is_restored) < 0 ||
+	    codec_get_int(&reader, &ret->pid) < 0 ||
 	    !reader_is_at_end(&reader) || ret->version != PROTOCOL_VERSION ||
 	    ret->instance_size != PROTOCOL_INSTANCE || ret->generation < 0)
 		return -EPROTO;
@@ -119,6 +120,7 @@ static void begin_session(struct reeve_manager *m, const struct hello *hello)
 		m->n_instances++;
 	memcpy(m->instance, hello->instance, PROTOCOL_INSTANCE);
 	m->generation = (uint64_t)hello->generation;
+	m->server_pid = (pid_t)hello->pid;
 	m->n_in_flight = 0;
 	m->next_answer = m->next_request = ID_FIRST;
 	m->is_asking = false;
@@ -237,14 +239,16 @@ int reeve_manager_connect(const char *address, const void *authkey,
 	return 0;
 }
 
-/* The pid of who called listen(2) there. */
+/* What it says of itself means something on its own machine only: over a Unix
+ * socket. */
 pid_t client_peer(const struct reeve_manager *m)
 {
-	struct ucred peer = { .pid = 0 };
-	socklen_t size = sizeof(peer);
+	struct sockaddr_storage a = { 0 };
+	socklen_t size = sizeof(a);
 
 	if (m->wire.fd < 0 ||
-	    getsockopt(m->wire.fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+	    getsockname(m->wire.fd, (struct sockaddr *)&a, &size) < 0 ||
+	    a.ss_family != AF_UNIX)
 		return 0;
-	return peer.pid;
+	return m->server_pid;
 }

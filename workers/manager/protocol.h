@@ -7,7 +7,9 @@
  *
  *     server   hello:    version, instance (bytes, 16: another one after each
  *                        restart), generation (int: restarts so far),
- *                        restored (bool: from a snapshot)
+ *                        restored (bool: from a snapshot), pid (int: the server's,
+ *                        as itself sees it; SO_PEERCRED may name a dead one, or
+ *                        the owner)
  *     client   request:  id (int, > 0, its own choice), verb (int), object (int:
  *                        a handle from open, 0: none), arguments ...
  *     server   answer:   id, status (int: 0 or -errno), results ...
@@ -29,8 +31,6 @@
  *   has no units; a barrier, or a bounded semaphore, of size 0 is -EINVAL.
  *   A condition's wait whose time is over while the lock's last holder is dead is
  *   answered by true, not by -ETIMEDOUT: its news is the greater one.
- *   A server on a Unix socket calls listen(2) itself, even when it got the socket
- *   from its keeper: clients learn its pid from SO_PEERCRED.
  * Operation
  *   A verb exists if and only if it has a row here. Its row says for which kinds
  *   of object, what its arguments and results are, and whether it may wait:

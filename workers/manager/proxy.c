@@ -26,10 +26,11 @@ static int read_value(struct reader *r, struct reeve_any *ret_value)
 	return ret_value ? codec_get(r, ret_value) : codec_skip(r, NULL, NULL);
 }
 
-/* What the letters of the verb say, and no more. */
+/* What the letters of the verb say, and no more. (A verb has one value at most.) */
 static int read_results(struct reader *reader, const char *letters,
 			struct result *ret)
 {
+	struct reeve_any value = reeve_any_nil();
 	int n_integers = 0, r = 0;
 
 	for (; *letters && r == 0; letters++)
@@ -41,10 +42,14 @@ static int read_results(struct reader *reader, const char *letters,
 			r = codec_get_bool(reader, &ret->boolean);
 			break;
 		default:
-			r = read_value(reader, ret->value);
+			r = read_value(reader, ret->value ? &value : NULL);
 		}
 	if (r == 0 && !reader_is_at_end(reader))
 		r = -EBADMSG;
+	if (r < 0)
+		reeve_any_free(&value);
+	else if (ret->value)
+		*ret->value = value;
 	return r == 0 || r == -ENOMEM ? r : -EPROTO;
 }
 

@@ -26,22 +26,11 @@ static int open_reserve(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* The kernel tells clients the pid of who called listen(2), which was the owner
- * until now. The backlog is left as it is by a second call with the same. */
-static int listen_ourselves(int fd)
-{
-	return listen(fd, ADDRESS_BACKLOG) < 0 ? -errno : 0;
-}
-
 int listener_begin(struct server *s)
 {
-	int r = listen_ourselves(s->config->listen_fd);
-
 	s->reserve_fd = open_reserve();
-	if (r == 0)
-		r = server_watch(s, s->config->listen_fd, EPOLLIN,
-				 watch_pointer(WATCH_LISTENER));
-	return r;
+	return server_watch(s, s->config->listen_fd, EPOLLIN,
+			    watch_pointer(WATCH_LISTENER));
 }
 
 static void pause_accepts(struct server *s)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
@@ -162,6 +163,7 @@ static int say_hello(struct peer *p)
 	(void)codec_put_bytes(b, s->instance, sizeof(s->instance));
 	(void)codec_put_int(b, (int64_t)s->config->generation);
 	(void)codec_put_bool(b, s->is_restored);
+	(void)codec_put_int(b, getpid());
 	return frame_end(b, (size_t)begin, FRAME_MAX);
 }
 
