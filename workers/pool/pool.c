@@ -70,15 +70,20 @@ int pool_admits(const struct reeve_pool *pool)
 	return pool->phase == POOL_OPEN && !pool->is_broken ? 0 : -ESHUTDOWN;
 }
 
-int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
-		  uint64_t *ret_function)
+int pool_prepare(const struct reeve_pool *pool, reeve_task_fn *fn,
+		 const struct job_wishes *wishes, struct job *job)
 {
-	if (!fn)
+	const struct reeve_pool_spec *s = &pool->spec;
+
+	if (!fn || wishes->max_crashes > REEVE_CRASHES_MAX)
 		return -EINVAL;
+	job->fn = fn;
+	job->function = (uint64_t)(uintptr_t)fn;
+	job->max_crashes = wishes->max_crashes ?: s->max_crashes_per_task;
+	job->retry_delay_usec = wishes->retry_delay_usec ?: s->retry_delay_usec;
 	if (pool->handlers.n > 0)
-		return handlers_index(&pool->handlers, fn, ret_function);
-	*ret_function = (uint64_t)(uintptr_t)fn;
-	return pool->setup.table ? setup_find_task(fn, ret_function) : 0;
+		return handlers_index(&pool->handlers, fn, &job->function);
+	return pool->setup.table ? setup_find_task(fn, &job->function) : 0;
 }
 
 /* ---- the spec ---------------------------------------------------------------- */
@@ -160,6 +165,7 @@ static int check_spec(const struct reeve_pool_spec *s)
 	    s->payload_max > REEVE_PAYLOAD_MAX ||
 	    (s->initializer_size > 0 && !s->initializer_argument) ||
 	    s->maxtasks_jitter > s->maxtasksperchild ||
+	    s->max_crashes_per_task > REEVE_CRASHES_MAX ||
 	    s->max_age_jitter_usec > s->max_age_usec ||
 	    !has_good_deadlines(s) ||
 	    (s->service != REEVE_SERVICE_CALLER &&
@@ -260,7 +266,7 @@ static uint32_t piece_limit(const struct reeve_pool_spec *s)
  * a worker that hangs on its way out, or says that it is starting. */
 static unsigned check_limit(const struct reeve_pool_spec *s)
 {
-	uint64_t n = s->start_timeout_usec / (POOL_LOOK_MSEC * USEC_PER_MSEC);
+	uint64_t n = s->start_timeout_usec / POOL_LOOK_USEC;
 
 	return (unsigned)MIN(n + 2, (uint64_t)UINT_MAX);
 }
