@@ -140,11 +140,13 @@ void pool_leave_unref(struct reeve_pool *pool);
  * (any more). */
 bool pool_ask(struct reeve_pool *pool);
 
-/* What a number of processes in a spec comes to. Returns 0 or -EINVAL. */
-int pool_count_processes(int wanted, unsigned *ret_n);
-
 /* Ends everything, now. Inside the pool. */
 void pool_terminate(struct reeve_pool *pool);
+
+/* ---- spec.c ---------------------------------------------------------------------- */
+
+/* What a number of processes in a spec comes to. Returns 0 or -EINVAL. */
+int pool_count_processes(int wanted, unsigned *ret_n);
 
 /* What a call asks for besides the task; 0: what the pool's spec says. */
 struct job_wishes {
