@@ -39,6 +39,7 @@ struct fuzz {
 	struct task tasks[TASKS];
 	unsigned n_tasks;
 	uint32_t n_ended[PORTS];
+	uint64_t now_usec;
 	unsigned char input[CHUNK * 64];
 	volatile unsigned char sum; /* outputs are read to their last byte */
 };
@@ -121,14 +122,18 @@ static uint32_t done(struct job *job, const struct piece *piece, uint32_t n,
 		reeve_assert(output->size <= CHANNEL_PAYLOAD_DEFAULT);
 		read_all(output->data, output->size);
 	}
+	reeve_assert(!place->trail || piece->n_items == 1);
+	free(place->trail);
 	for (uint32_t i = 0; i < n; i++)
 		over(task_of(job), piece->index + i);
 	return n;
 }
 
 static void ended(struct job *job, uint64_t index,
-		  const struct reeve_outcome *outcome _unused_)
+		  const struct reeve_outcome *outcome, struct trail *trail)
 {
+	reeve_assert(outcome->n_crashes <= task_of(job)->job.max_crashes);
+	free(trail);
 	over(task_of(job), index);
 }
 
@@ -172,6 +177,8 @@ static void submit(struct script *s)
 	fuzz.n_tasks++;
 	*t = (struct task){
 		.job.type = &type,
+		.job.max_crashes = 1 + shape % 3,
+		.job.retry_delay_usec = shape % 2,
 		.n = 1 + shape % (CHUNK * 2),
 		.chunk = shape & 0x80 ? CHUNK : 1,
 		.item_size = (shape >> 4 & 7) * 8,
@@ -230,7 +237,8 @@ static void set_output(struct script *s, unsigned port)
 
 static void die(unsigned port)
 {
-	struct engine_end crashed = { .outcome.kind = REEVE_CRASHED };
+	struct engine_end crashed = { .outcome.kind = REEVE_CRASHED,
+				      .now_usec = fuzz.now_usec };
 
 	engine_port_ended(&fuzz.engine, port, &crashed);
 	engine_port_live(&fuzz.engine, port, ++fuzz.n_ended[port] + 1, 1);
@@ -254,6 +262,7 @@ static void step(struct script *s)
 		submit(s);
 		break;
 	case 1:
+		engine_due(&fuzz.engine, fuzz.now_usec++);
 		(void)engine_feed(&fuzz.engine);
 		break;
 	case 2:

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@ struct rig_job {
 	bool is_chunked, is_loose;
 	unsigned n_outcomes[RIG_ITEMS];
 	enum reeve_outcome_kind kinds[RIG_ITEMS];
+	unsigned n_crashes[RIG_ITEMS]; /* as the outcome says */
+	unsigned n_deaths[RIG_ITEMS];  /* in the trail */
 	unsigned n_over;
 };
 
@@ -29,6 +32,7 @@ struct rig {
 	int fds[RIG_PORTS];
 	unsigned n_wakes[RIG_PORTS], n_kills[RIG_PORTS];
 	struct engine_end end; /* the last one */
+	uint64_t now_usec;
 };
 
 /* ---- jobs --------------------------------------------------------------- */
@@ -79,20 +83,37 @@ static inline const void *rig_input(struct job *job _unused_,
 	return zero;
 }
 
+static inline void rig_take_trail(struct rig_job *j, uint64_t index,
+				  struct trail *trail)
+{
+	j->n_deaths[index] = (unsigned)trail_copy(trail, NULL, 0);
+	free(trail);
+}
+
 static inline uint32_t rig_done(struct job *job, const struct piece *piece,
 				uint32_t n,
 				const struct port_output *output _unused_,
-				const struct job_place *place _unused_)
+				const struct job_place *place)
 {
+	struct rig_job *j = rig_job_of(job);
+
+	ck_assert(!place->trail || piece->n_items == 1);
+	j->n_crashes[piece->index] = trail_n_crashes(place->trail);
+	rig_take_trail(j, piece->index, place->trail);
 	for (uint32_t i = 0; i < n; i++)
-		rig_over(rig_job_of(job), piece->index + i, REEVE_DONE);
+		rig_over(j, piece->index + i, REEVE_DONE);
 	return n;
 }
 
 static inline void rig_ended(struct job *job, uint64_t index,
-			     const struct reeve_outcome *outcome)
+			     const struct reeve_outcome *outcome,
+			     struct trail *trail)
 {
-	rig_over(rig_job_of(job), index, outcome->kind);
+	struct rig_job *j = rig_job_of(job);
+
+	j->n_crashes[index] = outcome->n_crashes;
+	rig_take_trail(j, index, trail);
+	rig_over(j, index, outcome->kind);
 }
 
 static inline uint64_t rig_abandon(struct job *job,
@@ -190,6 +211,7 @@ static inline void rig_die(struct rig *r, unsigned port)
 {
 	r->end = (struct engine_end){
 		.outcome = { .kind = REEVE_CRASHED, .error = -32 },
+		.now_usec = r->now_usec,
 	};
 	engine_port_ended(&r->engine, port, &r->end);
 }

@@ -141,6 +141,32 @@ static inline int end_somehow(void *input, size_t size _unused_,
 	return 0;
 }
 
+/* A task that notes each of its runs in a file, ends its worker in the first
+ * n_crashes of them (END_COUNT: hangs), and then says how many runs there were. */
+struct crash_plan {
+	char path[96];
+	uint64_t n_crashes, way;
+};
+
+static inline int crash_first(void *input, size_t size _unused_,
+			      struct reeve_reply *reply)
+{
+	const struct crash_plan *plan = input;
+	int fd = open(plan->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+		      0600);
+	uint64_t n;
+
+	if (fd < 0 || write(fd, "", 1) != 1)
+		return -EIO;
+	n = (uint64_t)lseek(fd, 0, SEEK_END);
+	(void)close(fd);
+	while (n <= plan->n_crashes && plan->way == END_COUNT)
+		pause();
+	if (n <= plan->n_crashes)
+		end_in_a_way((enum ending)plan->way);
+	return reeve_reply_set(reply, &n, sizeof(n));
+}
+
 /* Squares, but whose number is divisible by 10 kills its worker. */
 static inline int square_or_die(void *input, size_t size,
 				struct reeve_reply *reply)
@@ -220,6 +246,7 @@ static const struct reeve_function pool_functions[] = {
 	{ "sleep_usec", sleep_usec, NULL },
 	{ "end_somehow", end_somehow, NULL },
 	{ "square_or_die", square_or_die, NULL },
+	{ "crash_first", crash_first, NULL },
 	{ "inflate", inflate, NULL },
 	{ "tell_size", tell_size, NULL },
 	{ "tell_initialized", tell_initialized, NULL },

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +30,9 @@ enum sim_kind { SIM_SINGLE, SIM_ARRAY, SIM_SOURCE, SIM_KINDS };
 
 struct sim_item {
 	unsigned n_begun, n_outcomes;
+	/* Workers, while it was theirs, perhaps before they had begun it; not of
+	 * a deadline or cancel. */
+	unsigned n_died;
 	bool is_tainted;
 	enum reeve_outcome_kind kind;
 };
@@ -105,6 +109,7 @@ struct sim {
 	uint64_t n_warned, n_warned_ends; /* which come to their end in time */
 	uint32_t task_limit;
 	bool is_hostile;  /* workers may be */
+	bool is_retrying; /* crashed items may be run again */
 	bool is_resized;  /* the number of workers changes */
 	bool is_faulty;	  /* workers die, hang, turn hostile */
 	bool is_changed;  /* the board, since the owner looked */
@@ -220,7 +225,9 @@ static inline int sim_check_output(struct sim_job *j, uint64_t index,
 
 	if (j->items[index].is_tainted)
 		return status;
-	SIM_HOLDS(s, j->items[index].n_begun == 1);
+	SIM_HOLDS(s, j->items[index].n_begun > 0 &&
+			     j->items[index].n_begun <=
+				     j->items[index].n_died + 1);
 	SIM_HOLDS(s, size >= sizeof(found));
 	memcpy(&found, data, sizeof(found));
 	SIM_HOLDS(s, found == name);
@@ -228,6 +235,15 @@ static inline int sim_check_output(struct sim_job *j, uint64_t index,
 	SIM_HOLDS(s, found == name);
 	SIM_HOLDS(s, status == sim_status(name));
 	return status;
+}
+
+/* What is told of earlier crashes is true. */
+static inline void sim_check_trail(struct sim_job *j, uint64_t index,
+				   unsigned n_crashes)
+{
+	SIM_HOLDS(j->sim, n_crashes <= MAX(j->job.max_crashes, 1u));
+	if (!j->items[index].is_tainted)
+		SIM_HOLDS(j->sim, n_crashes == j->items[index].n_died);
 }
 
 /* One item's result; returns whether it is DONE. */
@@ -263,6 +279,9 @@ static inline uint32_t sim_done(struct job *job, const struct piece *piece,
 
 	SIM_HOLDS(s, n > 0 && n <= piece->n_items);
 	SIM_HOLDS(s, place->seat < s->n_ports);
+	SIM_HOLDS(s, !place->trail || piece->n_items == 1);
+	sim_check_trail(j, piece->index, trail_n_crashes(place->trail));
+	free(place->trail);
 	for (uint32_t i = 0; i < n; i++) {
 		if (s->seats[place->seat].is_tainted)
 			j->items[piece->index + i].is_tainted = true;
@@ -287,11 +306,18 @@ static inline void sim_check_blame(struct sim_job *j, uint64_t index)
 }
 
 static inline void sim_ended(struct job *job, uint64_t index,
-			     const struct reeve_outcome *outcome)
+			     const struct reeve_outcome *outcome,
+			     struct trail *trail)
 {
 	struct sim_job *j = sim_job_of(job);
 	struct sim *s = j->sim;
 
+	SIM_HOLDS(s, trail_n_crashes(trail) == outcome->n_crashes);
+	sim_check_trail(j, index, outcome->n_crashes);
+	free(trail);
+	if (outcome->kind == REEVE_CRASHED)
+		SIM_HOLDS(s, outcome->n_crashes >= job->max_crashes ||
+				     s->is_giving_up);
 	if (outcome->kind == REEVE_CANCELLED)
 		SIM_HOLDS(s, job->is_cancelled || s->is_giving_up);
 	else
@@ -340,6 +366,11 @@ static inline void sim_new_job(struct sim *s, struct sim_job *j, uint32_t id)
 	*j = (struct sim_job){ .sim = s, .id = id };
 	j->job.type = &sim_type;
 	j->job.function = id;
+	if (s->is_retrying) {
+		j->job.max_crashes = sim_pick(s, 0, 4);
+		if (sim_chance(s, 500))
+			j->job.retry_delay_usec = sim_pick(s, 1, 2000);
+	}
 	j->kind = (enum sim_kind)rng_below(&s->dice, SIM_KINDS);
 	j->n = j->kind == SIM_SINGLE ? 1 : sim_pick(s, 1, SIM_ITEMS);
 	j->chunk = j->kind == SIM_ARRAY ? sim_pick(s, 1, 7) : 1;

@@ -216,7 +216,8 @@ static inline void sim_begins(struct sim *s, unsigned i)
 		struct sim_item *item = &w->running->items[w->running_index];
 
 		item->is_tainted |= seat->is_tainted;
-		SIM_HOLDS(s, item->n_begun++ == 0 || item->is_tainted);
+		SIM_HOLDS(s,
+			  item->n_begun++ <= item->n_died || item->is_tainted);
 	}
 	w->lasts = sim_chance(s, 100) ? sim_pick(s, 1, 40) : 1;
 	w->is_hanging = s->is_faulty && sim_chance(s, 10);

@@ -1,5 +1,5 @@
 /* engine.c in a simulator: random schedules of an owner, workers and a keeper,
- * with deaths, deadlines, cancels, resizes, recycles in place and, in every third one,
+ * with deaths, deadlines, cancels, retries, resizes, recycles in place and, in every third one,
  * workers that scribble over what they share. After each step the invariants of
  * engine.h are checked; when nothing fails any more, everything has to come to
  * its end, and nobody may sleep while there is something to do.
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/pool_sim.h"
+#include "tests/unit/pool_sim_holds.h"
 #include "tests/unit/pool_sim_keeper.h"
 #include "workers/pool/engine_room.h"
 
@@ -29,7 +30,7 @@ static int fds[SIM_PORTS];
 static uint64_t current_seed;
 
 static uint64_t n_deaths, n_cuts, n_cancels, n_recycles, n_lies, n_steps,
-	n_went;
+	n_went, n_retries;
 static uint64_t n_warned, n_warned_ends;
 
 /* ---- what the engine asks for ------------------------------------------- */
@@ -70,60 +71,6 @@ static void on_trim(struct engine *e, unsigned port)
 
 static const struct engine_hooks hooks = { on_wake, on_kill, on_trim };
 
-/* ---- what always holds -------------------------------------------------- */
-
-static uint64_t items_in_ports(const struct sim *s, const struct job *job)
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < s->n_ports; i++)
-		for (uint64_t k = s->ports[i].head; k != s->ports[i].tail; k++)
-			if (port_piece(&s->ports[i], k)->job == job)
-				n += port_piece(&s->ports[i], k)->n_items;
-	return n;
-}
-
-static uint64_t items_in_redo(const struct sim *s, const struct job *job)
-{
-	const struct engine *e = &s->engine;
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < e->n_redo; i++) {
-		const struct piece *p =
-			&e->redo[(e->redo_first + i) % e->redo_size];
-
-		n += p->job == job ? p->n_items : 0;
-	}
-	return n;
-}
-
-/* Each item given out is in one place: over, in redo, or in a port. */
-static void check_items(struct sim *s)
-{
-	for (unsigned i = 0; i < s->n_submitted; i++) {
-		const struct sim_job *j = &s->jobs[i];
-
-		SIM_HOLDS(s, j->n_over + items_in_ports(s, &j->job) +
-					     items_in_redo(s, &j->job) ==
-				     j->next);
-	}
-}
-
-static void check_step(struct sim *s)
-{
-	const struct engine *e = &s->engine;
-	size_t n = e->n_redo;
-
-	for (unsigned i = 0; i < s->n_ports; i++) {
-		SIM_HOLDS(s, port_load(&s->ports[i]) <= e->window);
-		n += port_load(&s->ports[i]);
-	}
-	SIM_HOLDS(s, n <= (size_t)s->n_ports * e->window);
-	SIM_HOLDS(s, n < e->redo_size);
-	if (s->step % 8 == 0)
-		check_items(s);
-}
-
 /* ---- the owner ---------------------------------------------------------- */
 
 static void tell_end(struct sim *s, unsigned i)
@@ -132,47 +79,27 @@ static void tell_end(struct sim *s, unsigned i)
 	struct engine_end end = {
 		.outcome.kind = seat->cause == SIM_TIMEOUT ? REEVE_TIMEOUT
 							   : REEVE_CRASHED,
+		.now_usec = s->now_usec,
 	};
-	struct sim_job *victim = seat->is_tainted ? NULL : seat->victim;
+	unsigned n_to_retry = items_to_retry(s, NULL);
 
 	n_deaths += seat->cause != SIM_WENT;
 	n_went += seat->cause == SIM_WENT;
 	n_cuts += seat->cause == SIM_TIMEOUT;
 	n_lies += seat->is_tainted;
+	if (seat->victim && !seat->is_tainted && seat->cause != SIM_TIMEOUT &&
+	    !seat->victim->job.is_cancelled)
+		seat->victim->items[seat->victim_index].n_died++;
+	if (seat->is_tainted)
+		sim_taint(s, i); /* what came after the last stroke */
 	s->ending = (int)i;
 	s->n_blamed = 0;
 	engine_port_ended(&s->engine, i, &end);
 	s->ending = -1;
-	/* Who was running there has its outcome now. */
-	if (victim)
-		SIM_HOLDS(s, victim->items[seat->victim_index].n_outcomes == 1);
+	check_victim(s, seat, n_to_retry);
 	SIM_HOLDS(s, port_load(&s->ports[i]) == 0);
 	seat->is_ended = seat->is_tainted = false;
 	seat->is_offered = true;
-}
-
-/* Nobody gets something to do who is too many; nobody leaves who is not; and who
- * leaves has nothing that could be taken from it. */
-static void check_size(struct sim *s)
-{
-	unsigned n_open = 0, n_leaving = 0;
-
-	for (unsigned i = 0; i < s->n_ports; i++) {
-		const struct port *p = &s->ports[i];
-
-		if (p->state != PORT_LIVE)
-			continue;
-		n_open += !p->is_leaving;
-		n_leaving += p->is_leaving;
-		if (!p->is_leaving || port_load(p) == 0 ||
-		    s->seats[i].is_tainted)
-			continue;
-		SIM_HOLDS(s,
-			  slot_word_state(channel_slot(&p->channel, p->tail - 1)
-						  ->word) != SLOT_QUEUED);
-	}
-	SIM_HOLDS(s, n_open <= s->n_wanted);
-	SIM_HOLDS(s, n_open == s->n_wanted || n_leaving == 0);
 }
 
 static void look(struct sim *s)
@@ -205,6 +132,7 @@ static void work(struct sim *s)
 {
 	look(s);
 	(void)engine_collect(&s->engine);
+	engine_due(&s->engine, s->now_usec);
 	(void)engine_feed(&s->engine);
 }
 
@@ -225,6 +153,7 @@ static void cancel(struct sim *s)
 	(void)engine_cancel(&s->engine, &j->job);
 	s->cancelling = NULL;
 	SIM_HOLDS(s, !j->job.is_queued && items_in_redo(s, &j->job) == 0);
+	SIM_HOLDS(s, items_to_retry(s, &j->job) == 0);
 }
 
 /* Asks to be woken; false: there is something to do. */
@@ -278,12 +207,13 @@ static enum owner owner_step(struct sim *s, enum owner at)
 	case OWNER_LIES_DOWN:
 		return lie_down(s) ? OWNER_SLEEPS : OWNER_WORKS;
 	case OWNER_SLEEPS:
-		if (s->is_rung || (s->is_faulty && sim_chance(s, 100))) {
+		if (s->is_rung || engine_next_due(&s->engine) <= s->now_usec ||
+		    (s->is_faulty && sim_chance(s, 100))) {
 			engine_disarm(&s->engine);
 			work(s); /* as the pool does when it wakes up */
 			return OWNER_WORKS;
 		}
-		s->is_progress = false;
+		s->is_progress = engine_next_due(&s->engine) != UINT64_MAX;
 		return OWNER_SLEEPS;
 	}
 	return at;
@@ -297,6 +227,7 @@ static void begin(struct sim *s, uint64_t seed)
 	s->is_hostile = seed % 3 == 0;
 	s->is_faulty = true;
 	s->is_resized = seed % 2 == 0;
+	s->is_retrying = seed % 4 < 2;
 	s->n_ports = s->n_wanted = sim_pick(s, 1, SIM_PORTS);
 	s->n_jobs = sim_pick(s, 1, SIM_JOBS);
 	s->task_limit = sim_chance(s, 400) ? sim_pick(s, 1, 12) : 0;
@@ -473,7 +404,8 @@ static void check_end(struct sim *s)
 			const struct sim_item *item = &j->items[i];
 
 			SIM_HOLDS(s, item->n_outcomes == 1);
-			SIM_HOLDS(s, item->is_tainted || item->n_begun <= 1);
+			SIM_HOLDS(s, item->is_tainted ||
+					     item->n_begun <= item->n_died + 1);
 		}
 	}
 	SIM_HOLDS(s, n == e->n_done + e->n_failed + e->n_crashed +
@@ -487,6 +419,7 @@ static void end(struct sim *s)
 			n_recycles += s->seats[i].generation;
 		free(s->ports[i].pieces);
 	}
+	n_retries += s->engine.n_retries;
 	engine_done(&s->engine);
 	n_steps += s->step;
 	n_warned += s->n_warned;
@@ -561,12 +494,13 @@ START_TEST(test_schedules)
 		run_schedule(seed);
 	printf("%lu schedules, %lu steps: %lu workers, %lu deaths, %lu cut, "
 	       "%lu scribblers, %lu cancels, %lu overdue, of which %lu ended, "
-	       "%lu resized away\n",
+	       "%lu resized away, %lu run again\n",
 	       (unsigned long)n, (unsigned long)n_steps,
 	       (unsigned long)n_recycles, (unsigned long)n_deaths,
 	       (unsigned long)n_cuts, (unsigned long)n_lies,
 	       (unsigned long)n_cancels, (unsigned long)n_warned,
-	       (unsigned long)n_warned_ends, (unsigned long)n_went);
+	       (unsigned long)n_warned_ends, (unsigned long)n_went,
+	       (unsigned long)n_retries);
 	for (unsigned i = 0; i < SIM_PORTS; i++) {
 		channel_unmap(&channels[i]);
 		close(fds[i]);

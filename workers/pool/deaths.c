@@ -139,6 +139,7 @@ bool deaths_describe(const struct seat *seat, unsigned i, uint32_t phase,
 		       "");
 	memcpy(ret->death.post_mortem, seat->post_mortem,
 	       sizeof(seat->post_mortem));
+	ret->now_usec = clock_monotonic_usec();
 	word_outcome(seat, &ret->outcome);
 	date(&ret->death, seat, seat->ended_usec);
 	return cause != CAUSE_LEFT || seat->exit_code != 0;
@@ -165,7 +166,8 @@ void deaths_describe_unseen(const struct seat *seat, unsigned i,
 			   .seat = i,
 			   .exit = unknown },
 	};
-	date(&ret->death, seat, clock_monotonic_usec());
+	ret->now_usec = clock_monotonic_usec();
+	date(&ret->death, seat, ret->now_usec);
 }
 
 /* ---- the last ones ---------------------------------------------------------------- */

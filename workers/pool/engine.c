@@ -32,12 +32,18 @@ void engine_count(struct engine *e, enum reeve_outcome_kind kind, uint64_t n)
 	}
 }
 
-void engine_end_items(struct engine *e, struct job *job, uint64_t index,
-		      uint32_t n, const struct reeve_outcome *outcome)
+/* With the last one its job may be gone. */
+void engine_end_piece(struct engine *e, const struct piece *piece,
+		      const struct reeve_outcome *outcome)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		engine_count(e, outcome->kind, 1);
-		job->type->ended(job, index + i, outcome);
+	struct reeve_outcome o = *outcome;
+	struct piece p = *piece;
+
+	if (p.trail)
+		o.n_crashes = p.trail->n_crashes;
+	for (uint32_t i = 0; i < p.n_items; i++) {
+		engine_count(e, o.kind, 1);
+		p.job->type->ended(p.job, p.index + i, &o, p.trail);
 	}
 }
 
@@ -55,8 +61,7 @@ void engine_redo_or_cancel(struct engine *e, const struct piece *piece)
 		return; /* its job may be gone */
 	unwanted = piece->job->is_cancelled ? &engine_cancelled : &e->given_up;
 	if (unwanted->kind != REEVE_PENDING)
-		engine_end_items(e, piece->job, piece->index, piece->n_items,
-				 unwanted);
+		engine_end_piece(e, piece, unwanted);
 	else
 		engine_redo_last(e, piece);
 }
@@ -64,7 +69,8 @@ void engine_redo_or_cancel(struct engine *e, const struct piece *piece)
 void engine_deliver(struct engine *e, struct port *p, const struct piece *piece,
 		    uint32_t n, const struct port_output *output)
 {
-	const struct job_place place = { (unsigned)(p - e->ports), p->pid };
+	const struct job_place place = { (unsigned)(p - e->ports), p->pid,
+					 piece->trail };
 	uint32_t n_done =
 		piece->job->type->done(piece->job, piece, n, output, &place);
 
@@ -180,6 +186,7 @@ void engine_submit(struct engine *e, struct job *job)
 
 uint64_t engine_waiting(const struct engine *e)
 {
+	const struct trail *trail;
 	struct job *job;
 	uint64_t n = 0;
 
@@ -187,6 +194,10 @@ uint64_t engine_waiting(const struct engine *e)
 	n += job->type->waiting(job);
 	for (size_t i = 0; i < e->n_redo; i++)
 		n += e->redo[(e->redo_first + i) % e->redo_size].n_items;
+	TAILQ_FOREACH(trail, &e->waiting, entry)
+	n++;
+	TAILQ_FOREACH(trail, &e->due, entry)
+	n++;
 	return n;
 }
 
@@ -195,7 +206,7 @@ bool engine_is_idle(const struct engine *e)
 	for (unsigned i = 0; i < e->n_ports; i++)
 		if (port_load(&e->ports[i]) > 0)
 			return false;
-	return !engine_has_something(e);
+	return !engine_has_something(e) && TAILQ_EMPTY(&e->waiting);
 }
 
 /* Who says that it is not ready, and does not sleep, has more time; what it says
@@ -256,6 +267,8 @@ int engine_init(struct engine *e, struct port *ports, unsigned n_ports,
 		.redo_size = (size_t)n_ports * ports[0].channel.n_slots + 1,
 	};
 	TAILQ_INIT(&e->queue);
+	TAILQ_INIT(&e->waiting);
+	TAILQ_INIT(&e->due);
 	e->redo = calloc(e->redo_size, sizeof(*e->redo));
 	return e->redo ? 0 : -ENOMEM;
 }
@@ -264,6 +277,7 @@ void engine_done(struct engine *e)
 {
 	free(e->redo);
 	e->redo = NULL;
+	heap_done(&e->times);
 	e->ports = NULL; /* results and iterators outlive it, and ask still */
 	e->n_ports = 0;
 }

@@ -15,9 +15,12 @@
  *   type's done() or ended().
  *   What is handed over and not begun can be taken back: for a worker that
  *   has nothing to do, for a cancel, after a death. Taken-back pieces wait in
- *   `redo`, which has room for all that can be there at once.
+ *   `redo`, which has room for all that can be there at once. A crashed item that
+ *   is to be run again waits for its time in its trail, which needed memory: for
+ *   want of that it ends as crashed.
  * Invariants
- *   A piece is in exactly one place: with its job, in redo, or in one port.
+ *   A piece is in exactly one place: with its job, in redo, in one port, or in the
+ *   trail of an item that waits.
  *   A job whose items all have outcomes is known nowhere here.
  *   After a death at most one item is blamed: the one whose slot was RUNNING or
  *   CANCELLING (or makes no sense), first in the ring.
@@ -32,6 +35,7 @@
 #include <reeve/pool.h>
 
 #include "workers/pool/port.h"
+#include "workers/pool/trail.h"
 
 struct engine;
 
@@ -39,6 +43,7 @@ struct engine;
 struct job_place {
 	unsigned seat;
 	pid_t pid;
+	struct trail *trail; /* of the one item; the job's from now on */
 };
 
 struct job_type {
@@ -55,9 +60,10 @@ struct job_type {
 	uint32_t (*done)(struct job *job, const struct piece *piece, uint32_t n,
 			 const struct port_output *output,
 			 const struct job_place *place);
-	/* Item index will not run, or not to its end. */
+	/* Item index will not run, or not to its end. Takes trail (may be
+	 * NULL). */
 	void (*ended)(struct job *job, uint64_t index,
-		      const struct reeve_outcome *outcome);
+		      const struct reeve_outcome *outcome, struct trail *trail);
 	/* How many items next() would still give, as far as is known. */
 	uint64_t (*waiting)(struct job *job);
 	/* Nothing more of it is handed out: what next() has not given yet ends
@@ -70,6 +76,10 @@ struct job {
 	TAILQ_ENTRY(job) entry;
 	const struct job_type *type;
 	uint64_t function; /* as in struct slot */
+	/* A crashed item is run again, so much later, until it has crashed so
+	 * often; 0 is 1. */
+	unsigned max_crashes;
+	uint64_t retry_delay_usec;
 	reeve_task_fn *fn; /* as it was given; for reports, as is: */
 	uint64_t number;
 	bool is_queued;
@@ -83,6 +93,7 @@ struct engine_end {
 	struct reeve_outcome outcome;
 	/* All but what concerns tasks, which the engine fills in. */
 	struct reeve_death death;
+	uint64_t now_usec;
 };
 
 struct engine_hooks {
@@ -100,15 +111,18 @@ struct engine {
 	TAILQ_HEAD(job_queue, job) queue;
 	struct piece *redo; /* a ring */
 	size_t n_redo, redo_first, redo_size;
-	uint32_t window;	 /* slots used of each port */
-	uint32_t max_items;	 /* of a piece: maxtasksperchild */
-	uint32_t bell;		 /* set on each publish, unless 0 */
+	struct trails waiting, due; /* crashed items that are to be run again */
+	struct heap times;	    /* of those that wait */
+	uint32_t window;	    /* slots used of each port */
+	uint32_t max_items;	    /* of a piece: maxtasksperchild */
+	uint32_t bell;		    /* set on each publish, unless 0 */
 	unsigned checks_unready; /* engine_check()s until who is not ready, but
 				  * starting or leaving, is given up */
 	unsigned hint;		 /* the port that last brought something */
 	const struct engine_hooks *hooks;
 	struct reeve_outcome given_up; /* PENDING: not */
 	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;
+	uint64_t n_retries;
 };
 
 /* Takes n_ports ports, initialised. Returns 0 or -ENOMEM. */
@@ -123,6 +137,12 @@ void engine_submit(struct engine *e, struct job *job);
  * CANCELLED; what is running ends when its worker is dead. Returns how many
  * pieces are running. */
 unsigned engine_cancel(struct engine *e, struct job *job);
+
+/* What waits until now_usec to be run again is handed out from now on. */
+void engine_due(struct engine *e, uint64_t now_usec);
+
+/* When engine_due() has something to do, or UINT64_MAX. */
+uint64_t engine_next_due(const struct engine *e);
 
 /* Hands out what there is. Returns the number of pieces handed over. */
 size_t engine_feed(struct engine *e);

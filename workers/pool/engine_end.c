@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "workers/base/pure/macro.h"
+#include "workers/base/pure/usec.h"
 
 /* ---- cancelling ------------------------------------------------------------------ */
 
@@ -17,8 +18,7 @@ static void cancel_redo(struct engine *e, const struct job *job)
 		struct piece piece = engine_redo_pop(e);
 
 		if (piece.job == job)
-			engine_end_items(e, piece.job, piece.index,
-					 piece.n_items, &engine_cancelled);
+			engine_end_piece(e, &piece, &engine_cancelled);
 		else
 			engine_redo_last(e, &piece);
 	}
@@ -34,8 +34,7 @@ static unsigned cancel_in_port(struct engine *e, struct port *p,
 		int r = own->job == job ? port_cancel(p, i) : 0;
 
 		if (r == 1) {
-			engine_end_items(e, own->job, own->index, own->n_items,
-					 &engine_cancelled);
+			engine_end_piece(e, own, &engine_cancelled);
 			own->job = NULL; /* its skipping is of no interest */
 		} else if (r == 2) {
 			n_running++;
@@ -54,6 +53,7 @@ unsigned engine_cancel(struct engine *e, struct job *job)
 	engine_unqueue(e, job);
 	e->n_cancelled += job->type->abandon(job, &engine_cancelled);
 	cancel_redo(e, job);
+	engine_end_retries(e, job, &engine_cancelled);
 	for (unsigned i = 0; i < e->n_ports; i++)
 		n_running += cancel_in_port(e, &e->ports[i], job);
 	return n_running;
@@ -92,13 +92,53 @@ static void note_running(const struct port *p, const struct job *job,
 		death->cause = REEVE_DEATH_CANCELLED;
 }
 
+/* May it be run again? */
+static bool has_to_retry(const struct engine *e, const struct job *job,
+			 const struct reeve_outcome *outcome)
+{
+	return outcome->kind == REEVE_CRASHED &&
+	       outcome->n_crashes < job->max_crashes &&
+	       e->given_up.kind == REEVE_PENDING;
+}
+
+/* The item, a piece by itself, was running, and is to blame. */
+static void blame(struct engine *e, const struct piece *item,
+		  struct engine_end *end)
+{
+	struct reeve_outcome outcome = end->outcome;
+	const struct job *job = item->job;
+	struct trail *trail;
+	bool is_crash;
+
+	if (job->is_cancelled) {
+		outcome.kind = REEVE_CANCELLED;
+		outcome.error = -ECANCELED;
+	}
+	is_crash = outcome.kind == REEVE_CRASHED;
+	outcome.n_crashes = trail_n_crashes(item->trail) + is_crash;
+	trail = trail_add(item->trail, &end->death, is_crash);
+	if (trail) {
+		uint64_t delay_usec = job->retry_delay_usec;
+
+		trail->piece = *item;
+		if (has_to_retry(e, job, &outcome) &&
+		    engine_retry(e, trail,
+				 delay_usec
+					 ? usec_add(end->now_usec, delay_usec)
+					 : 0))
+			return;
+	}
+	engine_count(e, outcome.kind, 1);
+	job->type->ended(item->job, item->index, &outcome,
+			 trail ?: item->trail);
+}
+
 /* The piece that was running: results that are there count; one item is to
  * blame; the rest has not begun. */
 static void settle_running(struct engine *e, struct port *p, uint64_t slot,
 			   uint32_t item, struct engine_end *end)
 {
-	struct piece piece = *port_piece(p, slot);
-	struct reeve_outcome outcome = end->outcome;
+	struct piece piece = *port_piece(p, slot), culprit;
 	struct port_output output;
 
 	if (item >= piece.n_items)
@@ -108,11 +148,10 @@ static void settle_running(struct engine *e, struct port *p, uint64_t slot,
 	if (item > 0)
 		engine_deliver(e, p, &piece, item, &output);
 	note_running(p, piece.job, piece.index + item, &end->death);
-	if (piece.job->is_cancelled) {
-		outcome.kind = REEVE_CANCELLED;
-		outcome.error = -ECANCELED;
-	}
-	engine_end_items(e, piece.job, piece.index + item, 1, &outcome);
+	culprit = piece;
+	culprit.index += item;
+	culprit.n_items = 1;
+	blame(e, &culprit, end);
 	piece.index += item + 1;
 	piece.n_items -= item + 1;
 	engine_redo_or_cancel(e, &piece);
@@ -159,8 +198,7 @@ static void end_redo(struct engine *e, const struct reeve_outcome *outcome)
 	while (e->n_redo > 0) {
 		struct piece piece = engine_redo_pop(e);
 
-		engine_end_items(e, piece.job, piece.index, piece.n_items,
-				 outcome);
+		engine_end_piece(e, &piece, outcome);
 	}
 }
 
@@ -176,6 +214,7 @@ void engine_refuse(struct engine *e, const struct reeve_outcome *outcome)
 			if (piece.job)
 				engine_redo_last(e, &piece);
 	end_redo(e, outcome);
+	engine_end_retries(e, NULL, outcome);
 	while ((job = TAILQ_FIRST(&e->queue))) {
 		engine_unqueue(e, job);
 		engine_count(e, outcome->kind,

@@ -20,6 +20,10 @@ static bool next_piece(struct engine *e, struct piece *ret)
 		*ret = engine_redo_pop(e);
 		return true;
 	}
+	if (!TAILQ_EMPTY(&e->due)) {
+		*ret = engine_take_due(e);
+		return true;
+	}
 	while ((job = TAILQ_FIRST(&e->queue))) {
 		bool is_given = job->type->next(job, e->max_items, ret);
 

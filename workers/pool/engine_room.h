@@ -3,6 +3,7 @@
  *   engine.c       its life, its queue; what comes back
  *   engine_feed.c  handing out: who gets what
  *   engine_end.c   cancels, deaths, giving up
+ *   engine_retry.c crashed items that are run again
  *   engine_size.c  how many workers there are to be
  */
 #pragma once
@@ -18,7 +19,8 @@ static inline bool engine_is_open(const struct port *p)
 
 static inline bool engine_has_something(const struct engine *e)
 {
-	return e->n_redo > 0 || !TAILQ_EMPTY(&e->queue);
+	return e->n_redo > 0 || !TAILQ_EMPTY(&e->due) ||
+	       !TAILQ_EMPTY(&e->queue);
 }
 
 /* ---- redo: taken back, to be handed out before anything else ------------------- */
@@ -59,9 +61,9 @@ static inline void engine_unqueue(struct engine *e, struct job *job)
 /* n items have ended so, without having run to their end. */
 void engine_count(struct engine *e, enum reeve_outcome_kind kind, uint64_t n);
 
-/* The n items of job from index on end with outcome. */
-void engine_end_items(struct engine *e, struct job *job, uint64_t index,
-		      uint32_t n, const struct reeve_outcome *outcome);
+/* The items of piece end with outcome. */
+void engine_end_piece(struct engine *e, const struct piece *piece,
+		      const struct reeve_outcome *outcome);
 
 /* What a job's items that were not begun are told when it is cancelled. */
 extern const struct reeve_outcome engine_cancelled;
@@ -91,3 +93,15 @@ static inline void engine_redo_taken_back(struct engine *e,
 	else
 		engine_redo_first(e, piece);
 }
+
+/* ---- engine_retry.c ------------------------------------------------------------ */
+
+/* Runs trail->piece again, at due_usec (0: at once). false: no memory. */
+bool engine_retry(struct engine *e, struct trail *trail, uint64_t due_usec);
+
+/* The first of those whose time has come; there is one. */
+struct piece engine_take_due(struct engine *e);
+
+/* Those of job, or of all (NULL), are not run again. */
+void engine_end_retries(struct engine *e, const struct job *job,
+			const struct reeve_outcome *outcome);

@@ -51,8 +51,12 @@ void engine_resize(struct engine *e, unsigned n_workers)
 
 bool engine_has_to_check(const struct engine *e)
 {
-	for (unsigned i = 0; i < e->n_ports; i++)
-		if (e->ports[i].state == PORT_LIVE && e->ports[i].is_leaving)
+	for (unsigned i = 0; i < e->n_ports; i++) {
+		const struct port *p = &e->ports[i];
+
+		if (port_load(p) > 0 ||
+		    (p->state == PORT_LIVE && p->is_leaving))
 			return true;
-	return !engine_is_idle(e);
+	}
+	return engine_has_something(e);
 }

@@ -55,7 +55,6 @@ static struct reeve_iterator *new_iterator(const struct reeve_imap_spec *spec,
 	it->spec = *spec;
 	it->is_ordered = is_ordered;
 	choose_sizes(it, pool);
-	it->job.type = &imap_type;
 	it->cells = calloc(it->mask + 1UL, sizeof(*it->cells));
 	it->over = calloc(it->mask + 1UL, sizeof(*it->over));
 	if (it->cells && it->over)
@@ -70,21 +69,25 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 		 const struct reeve_imap_spec *spec, bool is_ordered,
 		 struct reeve_iterator **ret_iterator)
 {
+	struct job_wishes wishes;
 	struct reeve_iterator *it;
-	uint64_t function = 0;
+	struct job job = { 0 };
 	int r = spec ? check_spec(spec, pool->payload_max) : -EINVAL;
 
 	if (r == 0)
 		r = pool_admits(pool);
-	if (r == 0)
-		r = pool_function(pool, fn, &function);
+	if (r < 0)
+		return r;
+	wishes = (struct job_wishes){ spec->max_crashes,
+				      spec->retry_delay_usec };
+	r = pool_prepare(pool, fn, &wishes, &job);
 	if (r < 0)
 		return r;
 	it = new_iterator(spec, pool, is_ordered);
 	if (!it)
 		return -ENOMEM;
-	it->job.function = function;
-	it->job.fn = fn;
+	it->job = job;
+	it->job.type = &imap_type;
 	it->job.number = ++pool->n_jobs;
 	it->pool = pool_ref(pool);
 	it->is_counted = true;
@@ -165,6 +168,8 @@ static void give_cell_back(struct reeve_iterator *it)
 static void show(struct reeve_iterator *it, struct cell *c,
 		 struct reeve_item *ret_item)
 {
+	const struct trail *trail = c->place.trail;
+
 	if (c->bad) {
 		it->outcome = *c->bad;
 	} else {
@@ -172,6 +177,7 @@ static void show(struct reeve_iterator *it, struct cell *c,
 		it->outcome.error = c->error;
 		it->outcome.seat = c->place.seat;
 		it->outcome.pid = c->place.pid;
+		it->outcome.n_crashes = trail_n_crashes(trail);
 		it->outcome.exit.code = 0;
 		it->outcome.message[0] = '\0';
 	}
@@ -180,6 +186,8 @@ static void show(struct reeve_iterator *it, struct cell *c,
 		.output = c->output,
 		.size = c->size,
 		.outcome = &it->outcome,
+		.deaths = trail ? trail->deaths : NULL,
+		.n_deaths = trail ? trail->n_deaths : 0,
 	};
 	it->shown = c;
 	it->n_fetched++;

@@ -243,6 +243,8 @@ void imap_free_cell(struct cell *c)
 	if (c->output != c->small_output)
 		free(c->output);
 	free(c->bad);
+	free(c->place.trail);
+	c->place.trail = NULL;
 	c->input = c->output = NULL;
 	c->bad = NULL;
 	c->size = 0;
@@ -276,14 +278,14 @@ static void cell_over(struct reeve_iterator *it, struct cell *c)
 }
 
 static void imap_ended(struct job *job, uint64_t index,
-		       const struct reeve_outcome *outcome)
+		       const struct reeve_outcome *outcome, struct trail *trail)
 {
 	struct reeve_iterator *it = iterator_of(job);
 	struct cell *c = cell_at(it, index);
 
 	c->kind = outcome->kind;
 	c->error = outcome->error;
-	c->place = (struct job_place){ outcome->seat, outcome->pid };
+	c->place = (struct job_place){ outcome->seat, outcome->pid, trail };
 	c->bad = malloc(sizeof(*c->bad));
 	if (c->bad)
 		*c->bad = *outcome;
@@ -316,7 +318,7 @@ static bool take_result(struct reeve_iterator *it, uint64_t index,
 	if (status != 0) {
 		outcome_of_failure(&outcome, status, place, output->data,
 				   output->has_message ? output->size : 0);
-		imap_ended(&it->job, index, &outcome);
+		imap_ended(&it->job, index, &outcome, place->trail);
 		return false;
 	}
 	c->kind = REEVE_DONE;

@@ -22,6 +22,7 @@ struct map {
 	uint64_t n_left; /* without an outcome */
 	uint64_t n_bad;	 /* not DONE */
 	struct reeve_outcome first_bad;
+	struct trail *trail;	     /* of that one */
 	struct reeve_result *result; /* map_async */
 };
 
@@ -58,7 +59,7 @@ static void finish(struct map *m)
 	}
 	if (m->n_bad == 0)
 		outcome.kind = REEVE_DONE;
-	result_finish(m->result, &outcome);
+	result_finish(m->result, &outcome, TAKE(m->trail));
 }
 
 static bool map_next(struct job *job, uint32_t max_items, struct piece *ret)
@@ -91,11 +92,15 @@ static const void *map_input(struct job *job, const struct piece *piece,
 	       piece->index * m->spec.input_size;
 }
 
+/* Takes trail. */
 static void note_bad(struct map *m, uint64_t index,
-		     const struct reeve_outcome *outcome)
+		     const struct reeve_outcome *outcome, struct trail *trail)
 {
-	if (m->n_bad++ == 0)
+	if (m->n_bad++ == 0) {
 		m->first_bad = *outcome;
+		m->trail = TAKE(trail);
+	}
+	free(trail);
 	if (m->spec.outcomes)
 		m->spec.outcomes[index] = *outcome;
 }
@@ -115,7 +120,7 @@ static uint32_t take_item(struct map *m, uint64_t index, int status,
 	if (status != 0) {
 		outcome_of_failure(&outcome, status, place, data,
 				   is_text ? size : 0);
-		note_bad(m, index, &outcome);
+		note_bad(m, index, &outcome, place->trail);
 		return 0;
 	}
 	if (m->spec.outputs)
@@ -126,7 +131,9 @@ static uint32_t take_item(struct map *m, uint64_t index, int status,
 			.kind = REEVE_DONE,
 			.seat = place->seat,
 			.pid = place->pid,
+			.n_crashes = trail_n_crashes(place->trail),
 		};
+	free(place->trail);
 	return 1;
 }
 
@@ -150,7 +157,7 @@ static uint32_t take_chunk(struct map *m, const struct piece *piece, uint32_t n,
 	uint32_t stride = piece->out_stride, n_done = 0;
 
 	if (m->spec.outputs && !m->spec.output_sizes && !m->spec.outcomes &&
-	    are_all_plain(output->items, n, stride)) {
+	    !place->trail && are_all_plain(output->items, n, stride)) {
 		memcpy((unsigned char *)m->spec.outputs + piece->index * stride,
 		       output->data, (size_t)n * stride);
 		return n;
@@ -187,11 +194,11 @@ static uint32_t map_done(struct job *job, const struct piece *piece, uint32_t n,
 }
 
 static void map_ended(struct job *job, uint64_t index,
-		      const struct reeve_outcome *outcome)
+		      const struct reeve_outcome *outcome, struct trail *trail)
 {
 	struct map *m = map_of(job);
 
-	note_bad(m, index, outcome);
+	note_bad(m, index, outcome, trail);
 	if (--m->n_left == 0)
 		finish(m);
 }
@@ -203,7 +210,7 @@ static uint64_t map_abandon(struct job *job,
 	uint64_t n = m->spec.n_items - m->next;
 
 	while (m->next < m->spec.n_items)
-		map_ended(job, m->next++, outcome);
+		map_ended(job, m->next++, outcome, NULL);
 	return n;
 }
 
@@ -253,17 +260,19 @@ static int begin(struct reeve_pool *pool, reeve_task_fn *fn,
 		 const struct reeve_map_spec *spec, struct map *m)
 {
 	int r = spec ? check_spec(spec, pool->payload_max) : -EINVAL;
+	struct job_wishes wishes;
 
 	if (r == 0)
 		r = pool_admits(pool);
 	if (r < 0)
 		return r;
+	wishes = (struct job_wishes){ spec->max_crashes,
+				      spec->retry_delay_usec };
 	*m = (struct map){ .pool = pool, .spec = *spec };
-	r = pool_function(pool, fn, &m->job.function);
+	r = pool_prepare(pool, fn, &wishes, &m->job);
 	if (r < 0)
 		return r;
 	m->job.type = &map_type;
-	m->job.fn = fn;
 	m->n_left = spec->n_items;
 	m->chunk = choose_chunk(spec, pool);
 	return 0;
@@ -294,6 +303,7 @@ int64_t reeve_pool_map(struct reeve_pool *pool, reeve_task_fn *fn,
 	if (r == 0) {
 		start(&m);
 		(void)pool_wait(pool, is_over, &m, REEVE_FOREVER);
+		free(m.trail);
 	}
 	pool_leave(pool);
 	return r < 0 ? r : (int64_t)m.n_bad;

@@ -27,6 +27,7 @@ void outcome_of_failure(struct reeve_outcome *outcome, int status,
 		.error = status,
 		.seat = place->seat,
 		.pid = place->pid,
+		.n_crashes = trail_n_crashes(place->trail),
 	};
 	if (size > 0)
 		memcpy(outcome->message, text,

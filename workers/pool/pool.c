@@ -18,8 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <reeve/process.h>
-
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
@@ -27,14 +25,8 @@
 #include "workers/base/sys/spawn.h"
 #include "workers/pool/setup.h"
 #include "workers/pool/shares.h"
+#include "workers/pool/spec.h"
 
-#define DEFAULT_WINDOW		 64
-#define DEFAULT_QUEUE_TASKS	 (1u << 20)
-#define DEFAULT_QUEUE_BYTES	 ((size_t)1 << 30)
-#define DEFAULT_SPIN_USEC	 50
-#define DEFAULT_START_TIMEOUT	 (60 * USEC_PER_SEC)
-#define DEFAULT_RESTART_LIMIT	 5
-#define DEFAULT_RESTART_INTERVAL (10 * USEC_PER_SEC)
 /* terminate: how long the keeper may take before it is killed itself. */
 #define TERMINATE_WAIT_USEC (800 * USEC_PER_MSEC)
 #define KILL_WAIT_MSEC	    150
@@ -70,45 +62,7 @@ int pool_admits(const struct reeve_pool *pool)
 	return pool->phase == POOL_OPEN && !pool->is_broken ? 0 : -ESHUTDOWN;
 }
 
-int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
-		  uint64_t *ret_function)
-{
-	if (!fn)
-		return -EINVAL;
-	if (pool->handlers.n > 0)
-		return handlers_index(&pool->handlers, fn, ret_function);
-	*ret_function = (uint64_t)(uintptr_t)fn;
-	return pool->setup.table ? setup_find_task(fn, ret_function) : 0;
-}
-
-/* ---- the spec ---------------------------------------------------------------- */
-
-int pool_count_processes(int wanted, unsigned *ret_n)
-{
-	unsigned cpus = reeve_cpu_count();
-
-	if (wanted < -1 || wanted > REEVE_PROCESSES_MAX)
-		return -EINVAL;
-	if (wanted > 0)
-		*ret_n = (unsigned)wanted;
-	else if (wanted == 0 || cpus == 1)
-		*ret_n = MIN(cpus, (unsigned)REEVE_PROCESSES_MAX);
-	else
-		*ret_n = MIN(cpus - 1, (unsigned)REEVE_PROCESSES_MAX);
-	return 0;
-}
-
-/* How many there are to be now, and at most. */
-static int choose_sizes(struct reeve_pool *pool)
-{
-	int r = pool_count_processes(pool->spec.processes, &pool->n_processes);
-	int most = pool->spec.processes_max;
-
-	if (r < 0 || most < 0 || most > REEVE_PROCESSES_MAX)
-		return -EINVAL;
-	pool->n_processes_max = most ? (unsigned)most : pool->n_processes;
-	return pool->n_processes_max < pool->n_processes ? -EINVAL : 0;
-}
+/* ---- making it ------------------------------------------------------------------ */
 
 /* A power of two for the ring. */
 static uint32_t ring_slots(uint32_t window)
@@ -119,78 +73,6 @@ static uint32_t ring_slots(uint32_t window)
 		n *= 2;
 	return n;
 }
-
-static void fill_defaults(struct reeve_pool_spec *s)
-{
-	s->name = s->name ? s->name : "pool";
-	s->window = s->window ? s->window : DEFAULT_WINDOW;
-	s->queue_tasks = s->queue_tasks ? s->queue_tasks : DEFAULT_QUEUE_TASKS;
-	s->queue_bytes = s->queue_bytes ? s->queue_bytes : DEFAULT_QUEUE_BYTES;
-	s->payload_max =
-		s->payload_max ? s->payload_max : REEVE_PAYLOAD_DEFAULT;
-	s->spin_usec = s->spin_usec ? s->spin_usec : DEFAULT_SPIN_USEC;
-	s->start_timeout_usec = s->start_timeout_usec ? s->start_timeout_usec
-						      : DEFAULT_START_TIMEOUT;
-	s->restart_limit =
-		s->restart_limit ? s->restart_limit : DEFAULT_RESTART_LIMIT;
-	s->restart_interval_usec = s->restart_interval_usec
-					   ? s->restart_interval_usec
-					   : DEFAULT_RESTART_INTERVAL;
-}
-
-/* Two are glibc's own. */
-static bool is_signal_for_tasks(int signo)
-{
-	return signo > 0 && signo <= SIGRTMAX && signo != SIGKILL &&
-	       signo != SIGSTOP && (signo < __SIGRTMIN || signo >= SIGRTMIN);
-}
-
-static bool has_good_deadlines(const struct reeve_pool_spec *s)
-{
-	if (s->task_soft_timeout_usec == 0)
-		return s->soft_signal == 0;
-	return (s->task_timeout_usec == 0 ||
-		s->task_soft_timeout_usec < s->task_timeout_usec) &&
-	       (s->soft_signal == 0 || is_signal_for_tasks(s->soft_signal));
-}
-
-static int check_spec(const struct reeve_pool_spec *s)
-{
-	if (s->window > CHANNEL_SLOTS_MAX ||
-	    s->payload_max > REEVE_PAYLOAD_MAX ||
-	    (s->initializer_size > 0 && !s->initializer_argument) ||
-	    s->maxtasks_jitter > s->maxtasksperchild ||
-	    s->max_age_jitter_usec > s->max_age_usec ||
-	    !has_good_deadlines(s) ||
-	    (s->service != REEVE_SERVICE_CALLER &&
-	     s->service != REEVE_SERVICE_THREAD) ||
-	    (unsigned)s->context > REEVE_CONTEXT_SPAWN ||
-	    (s->handler_initializer && !s->handlers))
-		return -EINVAL;
-	return 0;
-}
-
-static int copy_spec(struct reeve_pool *pool, const struct reeve_pool_spec *s)
-{
-	pool->spec = *s;
-	pool->name = strdup(s->name);
-	if (!pool->name)
-		return -ENOMEM;
-	pool->spec.name = pool->name;
-	if (s->initializer_size > 0) {
-		pool->init_argument = malloc(s->initializer_size);
-		if (!pool->init_argument)
-			return -ENOMEM;
-		memcpy(pool->init_argument, s->initializer_argument,
-		       s->initializer_size);
-	}
-	pool->setup.initializer = s->initializer;
-	pool->setup.argument = pool->init_argument;
-	pool->setup.argument_size = s->initializer_size;
-	return shares_new(s->shared, &pool->setup.shares);
-}
-
-/* ---- making it ------------------------------------------------------------------ */
 
 static int make_fork_mark(struct reeve_pool *pool)
 {
@@ -260,7 +142,7 @@ static uint32_t piece_limit(const struct reeve_pool_spec *s)
  * a worker that hangs on its way out, or says that it is starting. */
 static unsigned check_limit(const struct reeve_pool_spec *s)
 {
-	uint64_t n = s->start_timeout_usec / (POOL_LOOK_MSEC * USEC_PER_MSEC);
+	uint64_t n = s->start_timeout_usec / POOL_LOOK_USEC;
 
 	return (unsigned)MIN(n + 2, (uint64_t)UINT_MAX);
 }
@@ -304,8 +186,8 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 
 	if (!ret_pool)
 		return -EINVAL;
-	fill_defaults(&s);
-	r = check_spec(&s);
+	spec_fill(&s);
+	r = spec_check(&s);
 	if (r < 0)
 		return r;
 	pool = calloc(1, sizeof(*pool));
@@ -319,9 +201,7 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	TAILQ_INIT(&pool->spare);
 	TAILQ_INIT(&pool->engine.queue);
 	make_lock(pool);
-	r = copy_spec(pool, &s);
-	if (r == 0)
-		r = choose_sizes(pool);
+	r = spec_take(pool, &s);
 	if (r == 0)
 		r = build(pool);
 	if (r < 0) {

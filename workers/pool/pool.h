@@ -25,7 +25,8 @@
 
 #define POOL_SPARE_RESULTS 1024
 /* While something is handed over, what no ring told is looked for so often. */
-#define POOL_LOOK_MSEC 100
+#define POOL_LOOK_MSEC 100u
+#define POOL_LOOK_USEC (POOL_LOOK_MSEC * USEC_PER_MSEC)
 
 enum pool_phase {
 	POOL_OPEN,
@@ -94,6 +95,7 @@ struct reeve_pool {
 	bool has_fd_user;
 	int look_fd; /* a timerfd, for who waits for our fd only */
 	bool is_look_due;
+	uint64_t retry_look_usec;
 
 	/* who is inside */
 	unsigned char *fork_mark; /* 0 in a forked child */
@@ -138,15 +140,24 @@ void pool_leave_unref(struct reeve_pool *pool);
  * (any more). */
 bool pool_ask(struct reeve_pool *pool);
 
-/* What a number of processes in a spec comes to. Returns 0 or -EINVAL. */
-int pool_count_processes(int wanted, unsigned *ret_n);
-
 /* Ends everything, now. Inside the pool. */
 void pool_terminate(struct reeve_pool *pool);
 
-/* The number by which slots name fn, or -EINVAL: not in the table. */
-int pool_function(const struct reeve_pool *pool, reeve_task_fn *fn,
-		  uint64_t *ret_function);
+/* ---- spec.c ---------------------------------------------------------------------- */
+
+/* What a number of processes in a spec comes to. Returns 0 or -EINVAL. */
+int pool_count_processes(int wanted, unsigned *ret_n);
+
+/* What a call asks for besides the task; 0: what the pool's spec says. */
+struct job_wishes {
+	unsigned max_crashes;
+	uint64_t retry_delay_usec;
+};
+
+/* Fills in what a job is to do. Returns 0 or -EINVAL: fn is not in the table, or a
+ * wish is out of range. */
+int pool_prepare(const struct reeve_pool *pool, reeve_task_fn *fn,
+		 const struct job_wishes *wishes, struct job *job);
 
 /* ---- service.c: doing the pool's work ---------------------------------------- */
 
@@ -229,7 +240,9 @@ struct reeve_result {
 	unsigned seat;
 	pid_t pid;
 	struct reeve_outcome *details; /* of what is not DONE; may be NULL */
-	bool is_given;		       /* next() has handed it out */
+	struct trail *trail;	       /* if workers died of it, or with it */
+	unsigned n_crashes;
+	bool is_given; /* next() has handed it out */
 	bool is_seen;
 	bool is_group; /* of map_async: no input of its own */
 	void *input;   /* small_input, or from the heap, or the caller's */
@@ -253,10 +266,10 @@ struct reeve_result {
 
 struct reeve_result *result_new(struct reeve_pool *pool);
 
-/* The outcome is there. takes no reference; gives the pool's own back once the
- * callbacks have been called. */
+/* The outcome is there. Takes no reference, but trail (may be NULL); gives the
+ * pool's own reference back once the callbacks have been called. */
 void result_finish(struct reeve_result *result,
-		   const struct reeve_outcome *outcome);
+		   const struct reeve_outcome *outcome, struct trail *trail);
 
 /* One more reference, to a result that no other thread knows of yet. */
 static inline void result_share(struct reeve_result *result)

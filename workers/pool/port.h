@@ -21,11 +21,13 @@
 #include "workers/pool/channel.h"
 
 struct job;
+struct trail;
 
 /* A run of items of a job, handed over together. */
 struct piece {
 	struct job *job;
-	uint64_t index; /* of its first item */
+	struct trail *trail; /* of one item alone, which has crashed before */
+	uint64_t index;	     /* of its first item */
 	uint32_t n_items;
 	uint32_t item_size;  /* or SLOT_SIZED */
 	uint32_t out_stride; /* or SLOT_LOOSE */

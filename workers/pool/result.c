@@ -95,6 +95,7 @@ static void result_free(struct reeve_result *r)
 	if (r->owns_output)
 		free(r->output);
 	free(r->details);
+	free(r->trail);
 	if (r->map)
 		map_free(r->map);
 	if (pool->n_spare < POOL_SPARE_RESULTS) {
@@ -226,7 +227,8 @@ static int keep_output(struct reeve_result *r, const struct port_output *output)
 	return 0;
 }
 
-void result_finish(struct reeve_result *r, const struct reeve_outcome *outcome)
+void result_finish(struct reeve_result *r, const struct reeve_outcome *outcome,
+		   struct trail *trail)
 {
 	struct reeve_pool *pool = r->pool;
 
@@ -234,6 +236,8 @@ void result_finish(struct reeve_result *r, const struct reeve_outcome *outcome)
 	r->status = outcome->error;
 	r->seat = outcome->seat;
 	r->pid = outcome->pid;
+	r->n_crashes = outcome->n_crashes;
+	r->trail = trail;
 	r->details = malloc(sizeof(*r->details));
 	if (r->details) /* else its kind and code are what is left */
 		*r->details = *outcome;
@@ -260,13 +264,15 @@ static uint32_t single_done(struct job *job, const struct piece *piece _unused_,
 	if (status != 0) {
 		outcome_of_failure(&outcome, status, place, output->data,
 				   output->has_message ? output->size : 0);
-		result_finish(r, &outcome);
+		result_finish(r, &outcome, place->trail);
 		return 0;
 	}
 	r->kind = REEVE_DONE;
 	r->seat = place->seat;
 	r->pid = place->pid;
 	pool->n_watched -= r->progress_callback != NULL;
+	r->n_crashes = trail_n_crashes(place->trail);
+	r->trail = place->trail;
 	pool->n_tasks--;
 	pool->n_outcomes++;
 	if (r->callback)
@@ -277,12 +283,13 @@ static uint32_t single_done(struct job *job, const struct piece *piece _unused_,
 }
 
 static void single_ended(struct job *job, uint64_t index _unused_,
-			 const struct reeve_outcome *outcome)
+			 const struct reeve_outcome *outcome,
+			 struct trail *trail)
 {
 	struct reeve_result *r = result_of(job);
 
 	r->pool->n_bytes -= r->owns_input ? r->size : 0;
-	result_finish(r, outcome);
+	result_finish(r, outcome, trail);
 }
 
 static uint64_t single_abandon(struct job *job,
@@ -291,7 +298,7 @@ static uint64_t single_abandon(struct job *job,
 	if (result_of(job)->is_given)
 		return 0;
 	result_of(job)->is_given = true;
-	single_ended(job, 0, outcome);
+	single_ended(job, 0, outcome, NULL);
 	return 1;
 }
 
@@ -316,16 +323,14 @@ struct reeve_result *result_of_job(struct job *job)
 
 /* ---- apply --------------------------------------------------------------------------- */
 
-static int check_task(struct reeve_pool *pool, reeve_task_fn *fn,
-		      const void *input, size_t size, uint64_t *ret_function)
+static int check_task(const struct reeve_pool *pool, const void *input,
+		      size_t size)
 {
 	if (size > 0 && !input)
 		return -EINVAL;
 	if (size > pool->payload_max)
 		return -EMSGSIZE;
-	if (pool_admits(pool) < 0)
-		return -ESHUTDOWN;
-	return pool_function(pool, fn, ret_function);
+	return pool_admits(pool);
 }
 
 static void submit(struct reeve_pool *pool, struct reeve_result *r)
@@ -349,8 +354,7 @@ static int apply(struct reeve_pool *pool, const struct reeve_result *task,
 	if (!r)
 		return -ENOMEM;
 	result_share(r); /* ours, and the pool's */
-	r->job.function = task->job.function;
-	r->job.fn = task->job.fn;
+	r->job = task->job;
 	r->input = task->input;
 	r->size = task->size;
 	r->output = task->output;
@@ -374,8 +378,8 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 		     const void *input, size_t size, void *output,
 		     size_t *output_size, struct reeve_outcome *ret_outcome)
 {
+	static const struct job_wishes none;
 	struct reeve_result task = {
-		.job.fn = fn,
 		.input = (void *)(uintptr_t)input,
 		.size = size,
 		.output = output,
@@ -386,7 +390,9 @@ int reeve_pool_apply(struct reeve_pool *pool, reeve_task_fn *fn,
 		ret_outcome->kind = REEVE_PENDING;
 	if (error < 0)
 		return error;
-	error = check_task(pool, fn, input, size, &task.job.function);
+	error = check_task(pool, input, size);
+	if (error == 0)
+		error = pool_prepare(pool, fn, &none, &task.job);
 	if (error == -ESHUTDOWN && pool->is_broken && ret_outcome)
 		*ret_outcome = pool->why;
 	if (error == 0 && output && !output_size)
@@ -428,10 +434,16 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 		       struct reeve_result **ret_result)
 {
 	bool stays = spec && spec->input_stays;
+	struct job_wishes wishes = { 0 };
 	struct reeve_result *r;
-	uint64_t function;
-	int error = check_task(pool, fn, input, size, &function);
+	struct job job = { 0 };
+	int error = check_task(pool, input, size);
 
+	if (spec)
+		wishes = (struct job_wishes){ spec->max_crashes,
+					      spec->retry_delay_usec };
+	if (error == 0)
+		error = pool_prepare(pool, fn, &wishes, &job);
 	if (error < 0)
 		return error;
 	if (pool->n_tasks >= pool->spec.queue_tasks ||
@@ -449,8 +461,7 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 		return error;
 	}
 	pool->n_bytes += r->owns_input ? size : 0;
-	r->job.function = function;
-	r->job.fn = fn;
+	r->job = job;
 	if (spec) {
 		r->callback = spec->callback;
 		r->error_callback = spec->error_callback;

@@ -94,6 +94,7 @@ static void tell_outcome(struct reeve_result *r,
 		.error = r->status,
 		.seat = r->seat,
 		.pid = r->pid,
+		.n_crashes = r->n_crashes,
 	};
 }
 
@@ -106,6 +107,17 @@ void reeve_result_outcome(struct reeve_result *r,
 	tell_outcome(r, ret_outcome);
 	if (is_entered)
 		pool_leave(r->pool);
+}
+
+size_t reeve_result_deaths(struct reeve_result *r,
+			   struct reeve_death *ret_deaths, size_t n)
+{
+	bool is_entered = r->pool->is_threaded && pool_enter(r->pool) == 0;
+	size_t n_found = trail_copy(r->trail, ret_deaths, n);
+
+	if (is_entered)
+		pool_leave(r->pool);
+	return n_found;
 }
 
 int reeve_result_cancel(struct reeve_result *r)

@@ -47,10 +47,12 @@ static void close_if_done(struct reeve_pool *pool)
 	seats_ring(pool);
 }
 
-/* Hands out what there is. A keeper that watches deadlines dozes while there is
- * nothing to be run. */
+/* Hands out what there is, also for the second time. A keeper that watches
+ * deadlines dozes while there is nothing to be run. */
 static void feed(struct reeve_pool *pool)
 {
+	if (engine_next_due(&pool->engine) != REEVE_FOREVER)
+		engine_due(&pool->engine, clock_monotonic_usec());
 	if (pool->is_broken || pool->phase == POOL_LEAVING ||
 	    pool->phase == POOL_ENDED || engine_feed(&pool->engine) == 0)
 		return;
@@ -62,6 +64,24 @@ static void feed(struct reeve_pool *pool)
 				 memory_order_relaxed) &&
 	    atomic_exchange(&pool->board->is_dozing, 0))
 		seats_ring(pool);
+}
+
+/* When there is something to do though nobody rings; or REEVE_FOREVER. */
+static uint64_t next_look_usec(const struct reeve_pool *pool, uint64_t now)
+{
+	uint64_t next = engine_next_due(&pool->engine);
+
+	if (engine_has_to_check(&pool->engine))
+		next = MIN(next, usec_add(now, POOL_LOOK_USEC));
+	return next;
+}
+
+static struct timespec timespec_of(uint64_t usec)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(usec / USEC_PER_SEC),
+		.tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
+	};
 }
 
 size_t pool_work(struct reeve_pool *pool)
@@ -78,24 +98,33 @@ size_t pool_work(struct reeve_pool *pool)
 }
 
 /* Who sleeps in his own event loop has to look now and then as well, while
- * something is handed over. */
+ * something is handed over, and when something is to be run again. */
 static void set_look(struct reeve_pool *pool)
 {
-	bool is_due =
-		pool->phase != POOL_ENDED && engine_has_to_check(&pool->engine);
-	const struct timespec period = {
-		.tv_nsec = is_due ? POOL_LOOK_MSEC * 1000000L : 0,
-	};
-	const struct itimerspec look = { period, period };
+	bool is_over = pool->phase == POOL_ENDED;
+	bool is_due = !is_over && engine_has_to_check(&pool->engine);
+	uint64_t retry_usec =
+		is_over ? REEVE_FOREVER : engine_next_due(&pool->engine);
+	uint64_t first_usec;
+	struct itimerspec look = { 0 };
 
-	if (pool->look_fd < 0 || is_due == pool->is_look_due)
+	if (pool->look_fd < 0 || (is_due == pool->is_look_due &&
+				  retry_usec == pool->retry_look_usec))
 		return;
 	pool->is_look_due = is_due;
-	(void)timerfd_settime(pool->look_fd, 0, &look, NULL);
+	pool->retry_look_usec = retry_usec;
+	first_usec = next_look_usec(pool, clock_monotonic_usec());
+	if (!is_over && first_usec != REEVE_FOREVER)
+		look.it_value = timespec_of(first_usec);
+	if (is_due)
+		look.it_interval = timespec_of(POOL_LOOK_USEC);
+	(void)timerfd_settime(pool->look_fd, TFD_TIMER_ABSTIME, &look, NULL);
 }
 
 void pool_submitted(struct reeve_pool *pool)
 {
+	uint64_t due_usec = engine_next_due(&pool->engine);
+
 	if (pool->has_fd_user || pool->is_threaded)
 		pool->engine.bell =
 			pool->n_helpers > 0 ? 0 : MAX(pool->bell, 1u);
@@ -105,8 +134,9 @@ void pool_submitted(struct reeve_pool *pool)
 	feed(pool);
 	close_if_done(pool);
 	set_look(pool);
-	/* From now on it has to look, unless somebody does. */
-	if (pool->is_dormant && pool->n_helpers == 0) {
+	/* From now on it has to look, unless somebody does; or sooner. */
+	if ((pool->is_dormant && pool->n_helpers == 0) ||
+	    (pool->is_threaded && engine_next_due(&pool->engine) < due_usec)) {
 		pool->is_dormant = false;
 		seats_wake_self(pool);
 	}
@@ -173,15 +203,10 @@ static bool is_nothing_new(const void *pool)
 
 static int sleep_msec(const struct reeve_pool *pool, uint64_t now, uint64_t end)
 {
-	int msec = engine_has_to_check(&pool->engine) ? POOL_LOOK_MSEC : -1;
-
+	end = MIN(end, next_look_usec(pool, now));
 	if (end == REEVE_FOREVER)
-		return msec;
-	if (end <= now)
-		return 0;
-	if (msec < 0 || (end - now) / 1000 < (uint64_t)msec)
-		msec = (int)MIN((end - now + 999) / 1000, (uint64_t)INT_MAX);
-	return msec;
+		return -1;
+	return (int)MIN((usec_sub(end, now) + 999) / 1000, (uint64_t)INT_MAX);
 }
 
 /* Empties the epoll; what rang is seen by looking at everything. */
@@ -213,7 +238,7 @@ static void learn_bell(struct reeve_pool *pool, size_t n, uint64_t usec)
 
 static void check_now_and_then(struct reeve_pool *pool, uint64_t now)
 {
-	if (now - pool->last_check_usec < POOL_LOOK_MSEC * USEC_PER_MSEC)
+	if (now - pool->last_check_usec < POOL_LOOK_USEC)
 		return;
 	pool->last_check_usec = now;
 	pool->is_progress_due = pool->n_watched > 0;
@@ -412,12 +437,14 @@ int reeve_pool_dispatch(struct reeve_pool *pool)
 static void sleep_in_thread(struct reeve_pool *pool)
 {
 	struct epoll_event event = { .data.fd = -1 };
-	int fd = pool->epoll_fd, msec = sleep_msec(pool, 0, REEVE_FOREVER);
+	int msec = sleep_msec(pool, clock_monotonic_usec(), REEVE_FOREVER);
+	int fd = pool->epoll_fd;
 	bool is_helped = pool->n_helpers > 0;
 	bool is_quiet = (is_helped || engine_arm(&pool->engine, 1)) &&
 			!is_anything_new(pool);
 
-	pool->is_dormant = is_quiet && (is_helped || msec < 0);
+	pool->is_dormant =
+		is_quiet && (is_helped || (unsigned)msec > POOL_LOOK_MSEC);
 	pthread_mutex_unlock(&pool->lock);
 	if (is_quiet)
 		(void)epoll_wait(fd, &event, 1, msec);

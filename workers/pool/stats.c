@@ -45,6 +45,7 @@ void reeve_pool_stats(struct reeve_pool *pool,
 	s.n_failed = e->n_failed;
 	s.n_crashed = e->n_crashed;
 	s.n_timeout = e->n_timeout;
+	s.n_retries = e->n_retries;
 	s.n_cancelled = e->n_cancelled;
 	s.n_started = atomic_load(&pool->board->n_started);
 	s.n_start_failures = atomic_load(&pool->board->n_start_failures);

@@ -43,7 +43,8 @@
 REEVE_DECLARATIONS_BEGIN
 
 #define REEVE_PROCESSES_MAX 512
-#define REEVE_HANDLERS_MAX  256 /* of one pool, its initializer included */
+#define REEVE_HANDLERS_MAX  256	 /* of one pool, its initializer included */
+#define REEVE_CRASHES_MAX   1000 /* of one task */
 
 struct reeve_pool;
 struct reeve_result;
@@ -128,6 +129,14 @@ struct reeve_pool_spec {
 	 * (CRASHED). It may jump (siglongjmp) to where the task has set a mark.
 	 * Without SA_RESTART calls that wait return with EINTR. */
 	int soft_signal;
+	/* A task whose process ended while it ran is run again, by another, until
+	 * that has happened so often; then it is CRASHED. Of a chunk only the
+	 * item that was running. 0: as 1, it is run once. Only a crash counts:
+	 * neither a failure, nor a deadline, nor a cancel leads to another run.
+	 * A task that may be run again has to expect that it was half done. */
+	unsigned max_crashes_per_task;
+	uint64_t retry_delay_usec; /* from a crash to the next run */
+
 	/* Of a worker, until it is ready, and when it leaves, until it is gone;
 	 * then it is killed. 60 s. */
 	uint64_t start_timeout_usec;
@@ -207,11 +216,11 @@ REEVE_PUBLIC int reeve_pool_setup(const struct reeve_function *functions);
  * handlers, for the first one. spec may be NULL. Errors: -ELIBBAD (handlers that
  * cannot be loaded, or whose initializer fails: see .error), -ENOENT (no reeve-
  * worker), -EINVAL (spec: a process count below -1 or above REEVE_PROCESSES_MAX,
- * processes_max below processes, an initializer that is not in the table, a soft
- * deadline not before the hard one, a signal without one or that cannot be
- * caught, objects to be shared that are none, nameless, too many, or twice the
- * same), -ENOTSUP (fork in a program with threads; forkserver or spawn without
- * reeve_pool_setup()), -ENOMEM, -EMFILE, -EAGAIN. */
+ * processes_max below processes, max_crashes_per_task above REEVE_CRASHES_MAX, an
+ * initializer that is not in the table, a soft deadline not before the hard one, a
+ * signal without one or that cannot be caught, objects to be shared that are none,
+ * nameless, too many, or twice the same), -ENOTSUP (fork in a program with threads;
+ * forkserver or spawn without reeve_pool_setup()), -ENOMEM, -EMFILE, -EAGAIN. */
 REEVE_PUBLIC int reeve_pool_new(const struct reeve_pool_spec *spec,
 				struct reeve_pool **ret_pool);
 
@@ -291,6 +300,9 @@ struct reeve_apply_spec {
 	/* The input is not copied: it stays as it is until there is an outcome.
 	 * For large ones; they do not count for queue_bytes. */
 	bool input_stays;
+	/* For this task instead of the pool's; 0: the pool's. */
+	unsigned max_crashes;
+	uint64_t retry_delay_usec;
 };
 
 /* Queues one task. input is copied, unless it stays. *ret_result (if not NULL) is a
@@ -311,6 +323,8 @@ struct reeve_map_spec {
 	size_t output_size;
 	size_t *output_sizes; /* NULL, or n: how large each output was */
 	struct reeve_outcome *outcomes; /* NULL, or n: what became of each */
+	unsigned max_crashes; /* of an item: as in struct reeve_apply_spec */
+	uint64_t retry_delay_usec;
 	/* Items per hand-over; 0: a quarter of each worker's share. */
 	size_t chunksize;
 };
@@ -392,6 +406,8 @@ struct reeve_imap_spec {
 	/* Items begun and not yet fetched: at most so many. 0: 1,024, or two
 	 * chunks for each worker. */
 	size_t window;
+	unsigned max_crashes; /* of an item: as in struct reeve_apply_spec */
+	uint64_t retry_delay_usec;
 };
 
 /* Outputs one by one: in order of inputs, or as they come. spec must be given. */
@@ -409,6 +425,9 @@ struct reeve_item {
 	const void *output; /* valid until the next call */
 	size_t size;
 	const struct reeve_outcome *outcome; /* valid until the next call */
+	/* The ends of workers that ran it, newest first; as outcome. */
+	const struct reeve_death *deaths;
+	size_t n_deaths;
 };
 
 /* Waits for the next item. Returns 1 with *ret_item, whatever its outcome; 0 at
@@ -468,6 +487,15 @@ REEVE_PUBLIC void reeve_result_outcome(struct reeve_result *result,
 REEVE_PUBLIC int reeve_result_progress(struct reeve_result *result,
 				       struct reeve_progress *ret_progress);
 
+/* The ends of the workers that ran this task, newest first, the one that its
+ * outcome tells of included: fills at most n records; returns how many there are,
+ * the last REEVE_DEATHS_MAX at most, and fewer where memory was short. More than
+ * one only where the task was run again. Of a map: those of the item whose outcome
+ * it has. 0 when there is no outcome yet. */
+REEVE_PUBLIC size_t reeve_result_deaths(struct reeve_result *result,
+					struct reeve_death *ret_deaths,
+					size_t n);
+
 /* Cancels exactly this task: a queued one is withdrawn, a running one's process
  * is killed and replaced. Returns 0: its outcome is or will be CANCELLED;
  * -EALREADY: it has another one already. */
@@ -492,6 +520,7 @@ struct reeve_pool_stats {
 	uint64_t n_queued;  /* items not yet begun */
 	uint64_t n_running; /* items */
 	uint64_t n_done, n_failed, n_crashed, n_timeout, n_cancelled;
+	uint64_t n_retries;	 /* crashed items that were run again */
 	uint64_t n_started;	 /* workers */
 	uint64_t n_recycled;	 /* planned replacements */
 	uint64_t n_resized_away; /* who left because they were too many */

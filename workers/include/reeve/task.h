@@ -119,6 +119,9 @@ struct reeve_outcome {
 		    * (crashed), -ETIMEDOUT, -ECANCELED */
 	unsigned seat; /* which worker, from 0 */
 	pid_t pid;     /* of the process that ran it; 0 when none did */
+	/* How often it has crashed, this outcome included: more than once, or
+	 * with another outcome, where it may be run again. */
+	unsigned n_crashes;
 	struct reeve_exit exit; /* CRASHED, TIMEOUT: how it ended */
 	char message[REEVE_MESSAGE_MAX];
 };
