@@ -219,7 +219,7 @@ VARIANT_fuzz := CC=clang CFLAGS="-O1 -g -fno-omit-frame-pointer" HARDEN=-fPIE \
 	SAN="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -w"
 in_variants = $(foreach v,$(VARIANTS),$(patsubst $(BUILD)/%,$(BUILD)/$(v)/%,$(1)))
 
-CHECK_STEPS := lint unit-all integration integration-asan fuzz-replay system
+CHECK_STEPS := lint models unit-all integration integration-asan fuzz-replay system
 
 check: deps-check ## lint, then all tests, under gcc, clang and sanitizers
 	+@mkdir -p $(BUILD); : >$(BUILD)/totals; failed=; \
@@ -262,6 +262,11 @@ fuzz-replay: $(addprefix variant-,$(VARIANTS)) $(SUBREAP) ## run every fuzz targ
 
 system: all examples man $(SUBREAP) ## install, build against it, the examples; a real systemd (root only)
 	@$(call test_env,$(BUILD)) $(RUN) -n $@ -j 1 -t 300 $(wildcard tests/system/test-*)
+
+# One process for each, as they are searched one after the other.
+MODELS := $(filter-out %/kernel.pml,$(wildcard tests/models/*.pml))
+models: $(SUBREAP) ## search all states of the protocols in shared memory (spin)
+	@$(RUN) -n $@ -t 600 $(foreach m,$(MODELS),"tests/models/check $(m)")
 
 fuzz: ## libFuzzer on every target for SECONDS=60 each
 	$(SUBMAKE) BUILD=$(BUILD)/fuzz $(VARIANT_fuzz) fuzz-run
@@ -454,7 +459,7 @@ help: ## this list
 
 FORCE:
 .PHONY: all lib check unit unit-build unit-all variant integration \
-	integration-asan fuzz-replay system fuzz fuzz-run soak bench demo \
+	integration-asan fuzz-replay system models fuzz fuzz-run soak bench demo \
 	programs examples lint format tidy man install uninstall dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -9,6 +9,7 @@
  * did. They set the bit anew before they sleep again. With the bit goes the number:
  * or else who listened before it was taken would find his word again when another
  * has set the bit anew, and sleep on what was put, and not rung for, in between.
+ * (tests/models/bell.pml)
  */
 #include "workers/shared/bell.h"
 

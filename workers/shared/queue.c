@@ -10,7 +10,7 @@
  * readable, and emptied when the queue was found empty; after emptying, who emptied
  * looks again, since a message may have come just before that. Only who puts says
  * that it is readable, and never while it is emptied: so whoever dies, with the
- * next put it is.
+ * next put it is. (tests/models/pollfd.pml)
  */
 #include "workers/shared/queue.h"
 
