@@ -83,4 +83,42 @@ START_TEST(test_judges_the_whole_wait)
 }
 END_TEST
 
-UNIT_MAIN("spin", test_learns, test_bounded, test_judges_the_whole_wait)
+/* How many waits do not look, after this. */
+static unsigned count_rests(struct spin *s)
+{
+	uint64_t now;
+	unsigned n = 0;
+
+	while (!spin_begin(s, &now))
+		n++;
+	return n;
+}
+
+/* Where yielding costs somebody else's turn, there is less and less of it. */
+START_TEST(test_rests_when_it_is_dear)
+{
+	unsigned n = 0, last = 0;
+	struct spin s;
+
+	spin_init(&s, 50);
+	ck_assert(!spin_was_dear(&s, SPIN_DEAR_USEC));
+	ck_assert_uint_eq(count_rests(&s), 0);
+	for (int i = 0; i < 40; i++) {
+		ck_assert(spin_was_dear(&s, SPIN_DEAR_USEC + 1));
+		n = count_rests(&s);
+		ck_assert_uint_ge(n, last);
+		last = n;
+	}
+	ck_assert_uint_ge(n, SPIN_RESTS_MAX);
+	ck_assert_uint_lt(n, 3 * SPIN_RESTS_MAX);
+	for (int i = 0; i < 200; i++)
+		spin_found(&s);
+	ck_assert(spin_was_dear(&s, SPIN_DEAR_USEC + 1));
+	ck_assert_uint_eq(count_rests(&s), SPIN_RESTS_LEAST);
+	spin_init(&s, 0); /* never */
+	ck_assert(!spin_begin(&s, &(uint64_t){ 0 }));
+}
+END_TEST
+
+UNIT_MAIN("spin", test_learns, test_bounded, test_judges_the_whole_wait,
+	  test_rests_when_it_is_dear)

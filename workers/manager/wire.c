@@ -1,5 +1,7 @@
-/* See wire.h. The common case is short: a request is sent at once, and when its
- * answer is not there yet, one poll(2) waits for it.
+/* See wire.h. The common case is short: a request is sent at once, and its answer is
+ * looked for, a short while again and again (spin.h: it takes less than to fall
+ * asleep and to be woken); then one recv(2) waits for it, which the socket lets sleep
+ * for WIRE_NAP_USEC. Only who may wait less, or has more to send, needs a poll(2).
  */
 #include "workers/manager/wire.h"
 
@@ -8,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
+#include "workers/base/sys/fd.h"
 #include "workers/manager/frame.h"
 
 #define IN_SIZE	  ((size_t)64 << 10) /* at first, and again after a long frame */
@@ -20,6 +24,11 @@
 
 void wire_begin(struct wire *w, int fd)
 {
+	const struct timeval nap = { .tv_sec = WIRE_NAP_USEC / USEC_PER_SEC };
+
+	(void)fd_set_nonblocking(fd, false);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &nap, sizeof(nap));
+	spin_init(&w->spin, WIRE_SPIN_USEC);
 	w->fd = fd;
 	buf_clear(&w->out);
 	w->sent = w->from = w->to = 0;
@@ -92,14 +101,11 @@ static int make_room(struct wire *w)
 }
 
 /* Returns 1, 0 (nothing there), -ECONNRESET. */
-static int receive(struct wire *w)
+static int receive(struct wire *w, int flags)
 {
-	ssize_t n;
+	ssize_t n = recv(w->fd, w->in + w->to, w->size - w->to, flags);
 
-	do
-		n = recv(w->fd, w->in + w->to, w->size - w->to, MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EAGAIN)
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0)
 		return -ECONNRESET;
@@ -108,12 +114,27 @@ static int receive(struct wire *w)
 	return 1;
 }
 
-/* Until something comes or can be sent. -ETIMEDOUT. */
-static int sleep_until(const struct wire *w, uint64_t end_usec)
+static int look_for_a_while(struct wire *w)
+{
+	uint64_t now;
+	int r = 0;
+
+	if (!spin_begin(&w->spin, &now))
+		return 0;
+	do
+		r = receive(w, MSG_DONTWAIT);
+	while (r == 0 && spin_go_on(&w->spin, &now));
+	if (r != 0)
+		spin_found(&w->spin);
+	return r;
+}
+
+/* Until something comes or can be sent. Returns 0, -ETIMEDOUT. */
+static int poll_until(const struct wire *w, uint64_t end_usec, uint64_t now)
 {
 	short events = (short)(POLLIN | (wire_unsent(w) > 0 ? POLLOUT : 0));
 	struct pollfd p = { .fd = w->fd, .events = events };
-	uint64_t left = usec_sub(end_usec, clock_monotonic_usec());
+	uint64_t left = usec_sub(end_usec, now);
 	struct timespec t = {
 		.tv_sec = (time_t)(left / USEC_PER_SEC),
 		.tv_nsec = (long)(left % USEC_PER_SEC * 1000),
@@ -125,19 +146,36 @@ static int sleep_until(const struct wire *w, uint64_t end_usec)
 	return n == 0 ? -ETIMEDOUT : 0;
 }
 
+static int sleep_until(struct wire *w, uint64_t end_usec)
+{
+	uint64_t now = clock_monotonic_usec();
+	int r;
+
+	if (wire_unsent(w) == 0 && now + WIRE_NAP_USEC <= end_usec) {
+		r = receive(w, 0);
+	} else {
+		r = poll_until(w, end_usec, now);
+		r = r < 0 ? r : receive(w, MSG_DONTWAIT);
+	}
+	if (r == 1)
+		spin_slept(&w->spin);
+	return r;
+}
+
 int wire_wait(struct wire *w, uint64_t end_usec)
 {
 	int r = make_room(w);
 
 	if (r < 0)
 		return r;
-	r = receive(w);
+	r = wire_unsent(w) > 0 ? receive(w, MSG_DONTWAIT) : look_for_a_while(w);
 	if (r != 0)
 		return r;
-	if (w->is_broken) /* and all that came is read */
-		return -ECONNRESET;
-	r = sleep_until(w, end_usec);
-	return r < 0 ? r : receive(w);
+	if (w->is_broken) { /* and all that came is read? */
+		r = receive(w, MSG_DONTWAIT);
+		return r == 0 ? -ECONNRESET : r;
+	}
+	return sleep_until(w, end_usec);
 }
 
 int wire_next(struct wire *w, size_t max_bytes, const unsigned char **ret_data,

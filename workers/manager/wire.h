@@ -17,15 +17,20 @@
 #include <stdint.h>
 
 #include "workers/base/pure/buf.h"
+#include "workers/base/sys/spin.h"
+
+#define WIRE_NAP_USEC  UINT64_C(1000000)
+#define WIRE_SPIN_USEC 20
 
 struct wire {
-	int fd; /* -1: none; non-blocking */
+	int fd; /* -1: none */
 	struct buf out;
 	size_t sent;	   /* of out */
 	bool is_broken;	   /* nothing can be sent any more */
 	unsigned char *in; /* what has come: from .. to */
 	size_t size, from, to;
 	size_t moved; /* bytes, both ways; wraps */
+	struct spin spin;
 };
 
 #define WIRE_INIT                                                              \

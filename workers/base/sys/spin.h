@@ -19,11 +19,16 @@
 
 #define SPIN_LOOKS	32 /* between two looks at the clock */
 #define SPIN_LEAST_USEC 4
+/* A yield that took longer was somebody else's turn. */
+#define SPIN_DEAR_USEC	 200
+#define SPIN_RESTS_LEAST 16
+#define SPIN_RESTS_MAX	 8192
 
 struct spin {
 	uint32_t limit_usec; /* 0: never spins */
 	uint32_t usec;
-	uint64_t begun_usec; /* of a wait that is not over; or 0 */
+	uint64_t begun_usec;	    /* of a wait that is not over; or 0 */
+	uint32_t rests, next_rests; /* waits to come that do not look at all */
 };
 
 static inline void spin_init(struct spin *s, uint32_t limit_usec)
@@ -53,6 +58,55 @@ static inline void spin_slept(struct spin *s)
 		spin_learn(s, clock_monotonic_usec() - s->begun_usec <=
 				      s->limit_usec);
 	s->begun_usec = 0;
+}
+
+/* For loops of one's own: each of its looks a system call, so that there is time to
+ * see what yielding costs. On a busy machine it costs more than any sleep: somebody
+ * else's turn. Then the next waits do without, the more of them the more often that
+ * happens.
+ *
+ *	if (spin_begin(s, &now))
+ *		do
+ *			what = look();
+ *		while (nothing(what) && spin_go_on(s, &now));
+ *	if (nothing(what)) { sleep; spin_slept(s); }
+ */
+static inline bool spin_begin(struct spin *s, uint64_t *ret_now)
+{
+	s->begun_usec = *ret_now = clock_monotonic_usec();
+	if (s->rests == 0)
+		return s->usec > 0;
+	s->rests--;
+	return false;
+}
+
+/* A yield took so long. Returns whether it was too dear. */
+static inline bool spin_was_dear(struct spin *s, uint64_t usec)
+{
+	if (usec <= SPIN_DEAR_USEC)
+		return false;
+	if (s->next_rests < SPIN_RESTS_MAX)
+		s->next_rests = 2 * s->next_rests + SPIN_RESTS_LEAST;
+	s->rests = s->next_rests;
+	return true;
+}
+
+static inline bool spin_go_on(struct spin *s, uint64_t *now)
+{
+	uint64_t before = *now;
+
+	(void)sched_yield();
+	*now = clock_monotonic_usec();
+	return !spin_was_dear(s, *now - before) &&
+	       *now - s->begun_usec < s->usec;
+}
+
+/* Looking has found it. */
+static inline void spin_found(struct spin *s)
+{
+	s->next_rests -= s->next_rests / 8 + (s->next_rests > 0);
+	s->begun_usec = 0;
+	spin_learn(s, true);
 }
 
 /* Spins while is_waiting(arg), for as long as s says. Returns whether it still

@@ -79,17 +79,15 @@ static int sleep_msec(const struct server *s)
 /* Looks for as long as s->spin says. */
 static int look_for_a_while(struct server *s, struct epoll_event *events)
 {
-	uint64_t begun = clock_monotonic_usec(), now = begun;
+	uint64_t now;
 	int n = 0;
 
-	while (n == 0 && now - begun < s->spin.usec) {
-		(void)sched_yield();
+	if (!spin_begin(&s->spin, &now))
+		return 0;
+	while (n == 0 && spin_go_on(&s->spin, &now))
 		n = epoll_wait(s->epoll_fd, events, EVENTS, 0);
-		now = clock_monotonic_usec();
-	}
-	s->spin.begun_usec = n == 0 ? begun : 0;
 	if (n > 0)
-		spin_learn(&s->spin, true);
+		spin_found(&s->spin);
 	return n;
 }
 
