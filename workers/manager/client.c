@@ -99,6 +99,7 @@ static int adopt(struct reeve_manager *m)
 		m->wire = WIRE_INIT;
 	m->wire.fd = -1; /* closed, if a handler ran; else not ours to close */
 	owner_forget(m);
+	m->is_starter = false;
 	m->is_forked = m->session > 0;
 	m->n_in_flight = 0;
 	m->awaited = 0;

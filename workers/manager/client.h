@@ -91,7 +91,9 @@ struct reeve_manager {
 	int batch_error;
 	size_t n_failed;
 
-	struct owner *owner; /* of who has started the server */
+	struct owner
+		*owner; /* of who has started the server, until it ends it */
+	bool is_starter;
 };
 
 struct reeve_proxy {

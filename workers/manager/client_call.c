@@ -233,6 +233,24 @@ static int be_impatient(struct reeve_manager *m, const struct goal *g,
 	return ask(m, now);
 }
 
+static int wait_once(struct reeve_manager *m, const struct goal *g,
+		     struct patience *p)
+{
+	int r;
+
+	if (wire_has_part(&m->wire)) { /* left by the call before */
+		r = take_answers(m);
+		if (r != 0)
+			return r;
+	}
+	if (p->until_usec == 0)
+		be_patient(m, g, p);
+	r = wire_wait(&m->wire, p->until_usec);
+	if (r == -ETIMEDOUT)
+		return be_impatient(m, g, p);
+	return r == 1 ? take_answers(m) : r;
+}
+
 static int await(struct reeve_manager *m, const struct goal *g)
 {
 	struct patience p = { 0 };
@@ -242,13 +260,7 @@ static int await(struct reeve_manager *m, const struct goal *g)
 		wire_send(&m->wire);
 		if (is_reached(m, g))
 			return 0;
-		if (p.until_usec == 0)
-			be_patient(m, g, &p);
-		r = wire_wait(&m->wire, p.until_usec);
-		if (r == -ETIMEDOUT)
-			r = be_impatient(m, g, &p);
-		else if (r == 1)
-			r = take_answers(m);
+		r = wait_once(m, g, &p);
 		if (r < 0)
 			return r;
 		if (r == 1 || m->wire.moved - p.moved > PROGRESS_BYTES)

@@ -26,6 +26,18 @@ static int read_value(struct reader *r, struct reeve_any *ret_value)
 	return ret_value ? codec_get(r, ret_value) : codec_skip(r, NULL, NULL);
 }
 
+/* All integers that are results count something. */
+static int read_count(struct reader *r, int64_t *ret_count)
+{
+	int64_t n;
+	int error = codec_get_int(r, &n);
+
+	if (error < 0 || n < 0)
+		return -EBADMSG;
+	*ret_count = n;
+	return 0;
+}
+
 /* What the letters of the verb say, and no more. (A verb has one value at most.) */
 static int read_results(struct reader *reader, const char *letters,
 			struct result *ret)
@@ -36,7 +48,7 @@ static int read_results(struct reader *reader, const char *letters,
 	for (; *letters && r == 0; letters++)
 		switch (*letters) {
 		case 'i':
-			r = codec_get_int(reader, &ret->integers[n_integers++]);
+			r = read_count(reader, &ret->integers[n_integers++]);
 			break;
 		case 'b':
 			r = codec_get_bool(reader, &ret->boolean);

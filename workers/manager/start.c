@@ -351,6 +351,7 @@ static int connect_own(const struct keeper_order *order, struct owner **owner,
 	if (r < 0)
 		return r;
 	m->owner = TAKE(*owner);
+	m->is_starter = true;
 	*ret_manager = m;
 	return 0;
 }
@@ -391,7 +392,7 @@ int reeve_manager_shutdown(reeve_manager *m)
 
 	if (r < 0)
 		return r;
-	r = m->owner || m->is_over ? 0 : -EPERM;
+	r = m->is_starter ? 0 : -EPERM;
 	if (m->owner) {
 		owner_end(m);
 		(void)client_lose(m, -ESHUTDOWN);
