@@ -28,6 +28,7 @@ import time
 import locks
 import logs
 import machine
+import manager
 import peers
 import pool
 import process
@@ -233,6 +234,7 @@ TOPICS = {
     'queue': lambda setup, kinds: queues.messages(setup),
     'pool': lambda setup, kinds: pool.pools(setup),
     'sync': lambda setup, kinds: locks.locks(setup),
+    'manager': lambda setup, kinds: manager.managers(setup),
 }
 
 
