@@ -55,7 +55,7 @@ static void put_silently(void)
 	memcpy(q->ring + (uint32_t)tail * QUEUE_UNIT, &header, sizeof(header));
 	atomic_store(&q->memory->tail,
 		     queue_end((uint32_t)(tail >> 32) + 1, (uint32_t)tail + 1));
-	atomic_store(&q->memory->signalled, 1);
+	atomic_store(&q->memory->signal, QUEUE_SIGNALLED);
 }
 
 static void leave_it_to_a_child(void)
