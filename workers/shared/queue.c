@@ -49,16 +49,19 @@ static uint64_t patience_end(struct patience *p)
 /* A lock is held for a copy, unless its holder was stopped. Who does not want to
  * wait for messages waits that long for the lock all the same. Returns what
  * latch_lock() does. */
-static int lock(struct latch *latch, struct patience *p)
+_seldom_ static int lock_patiently(struct latch *latch, struct patience *p)
 {
-	int r = latch_lock(latch, 0);
-	uint64_t end;
+	uint64_t end = patience_end(p);
 
-	if (r != -ETIMEDOUT)
-		return r;
-	end = patience_end(p);
 	end += p->timeout_usec == 0 ? REGION_LOOK_USEC : 0;
 	return latch_lock(latch, end);
+}
+
+static inline int lock(struct latch *latch, struct patience *p)
+{
+	int r = latch_lock(latch, 0);
+
+	return r == -ETIMEDOUT ? lock_patiently(latch, p) : r;
 }
 
 struct sight {
@@ -108,7 +111,8 @@ struct attempt {
 };
 
 /* After a first try that said -EAGAIN. */
-static int attempt_slowly(reeve_queue *q, struct bell *bell, struct attempt *a)
+_seldom_ static int attempt_slowly(reeve_queue *q, struct bell *bell,
+				   struct attempt *a)
 {
 	uint32_t word;
 	int r;
@@ -145,7 +149,7 @@ static void make_readable(reeve_queue *q)
 }
 
 /* With put_lock held. */
-static void signal_pollers(reeve_queue *q)
+_seldom_ static void signal_pollers(reeve_queue *q)
 {
 	uint32_t signal = QUEUE_SILENT;
 
@@ -157,7 +161,7 @@ static void signal_pollers(reeve_queue *q)
 
 /* The queue was found empty. It is emptied whatever is known of it: who is about
  * to write may do so only when its message has been got. */
-static void calm_pollers(reeve_queue *q)
+_seldom_ static void calm_pollers(reeve_queue *q)
 {
 	struct queue_memory *m = q->memory;
 	uint64_t n;
@@ -201,15 +205,13 @@ static void ring_read(const reeve_queue *q, uint32_t unit, void *data,
 		memcpy((char *)data + rest, q->ring, size - rest);
 }
 
-/* Read once: what is checked is what is used. */
-static uint64_t ring_header(const reeve_queue *q, uint32_t unit)
+/* One unit: it is never cut in two. */
+static _Atomic uint64_t *ring_header(const reeve_queue *q, uint32_t unit)
 {
 	size_t offset;
 
 	(void)ring_rest(q, unit, &offset);
-	return atomic_load_explicit(
-		(const _Atomic uint64_t *)(const void *)(q->ring + offset),
-		memory_order_relaxed);
+	return (_Atomic uint64_t *)(void *)(q->ring + offset);
 }
 
 /* Whether what two ends say can be. */
@@ -255,7 +257,8 @@ static int put_locked(reeve_queue *q, const struct attempt *a)
 	r = look_for_room(q, tail, a->units);
 	if (r < 0)
 		return r;
-	ring_write(q, unit, &header, sizeof(header));
+	atomic_store_explicit(ring_header(q, unit), header,
+			      memory_order_relaxed);
 	if (a->size > 0)
 		ring_write(q, unit + 1, a->data, a->size);
 	/* From here on it is there. */
@@ -302,7 +305,7 @@ int reeve_queue_put(reeve_queue *q, const void *data, size_t size,
 
 	if (!q || (!data && size > 0))
 		return -EINVAL;
-	if (size > reeve_queue_message_max(q))
+	if (size > queue_message_max(q))
 		return -EMSGSIZE;
 	a.units = queue_units(size);
 	return attempt(q, &q->memory->not_full, &a);
@@ -379,9 +382,11 @@ static int get_locked(reeve_queue *q, struct attempt *a)
 	r = look_for_message(q, head, &f);
 	if (r < 0)
 		return r;
-	header = ring_header(q, unit);
+	/* read once: what is checked is what is used */
+	header = atomic_load_explicit(ring_header(q, unit),
+				      memory_order_relaxed);
 	size = (uint32_t)header;
-	if (header >> 32 != items || size > reeve_queue_message_max(q) ||
+	if (header >> 32 != items || size > queue_message_max(q) ||
 	    queue_units(size) > f.units)
 		return -EBADMSG;
 	r = find_buffer(a, size);
@@ -521,7 +526,7 @@ int reeve_queue_join(reeve_queue *q, uint64_t timeout_usec, size_t *ret_lost)
 
 size_t reeve_queue_message_max(const reeve_queue *q)
 {
-	return q ? (size_t)(q->max_units - 1) * QUEUE_UNIT : 0;
+	return q ? queue_message_max(q) : 0;
 }
 
 /* Head first: it never passes a tail that is read after it. */

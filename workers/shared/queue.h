@@ -80,6 +80,12 @@ static inline uint64_t queue_end(uint32_t items, uint32_t units)
 	return (uint64_t)items << 32 | units;
 }
 
+/* The size of the largest message. */
+static inline size_t queue_message_max(const reeve_queue *q)
+{
+	return (size_t)(q->max_units - 1) * QUEUE_UNIT;
+}
+
 /* What one message of size bytes needs. */
 static inline uint32_t queue_units(uint64_t size)
 {
