@@ -1,7 +1,7 @@
 """Locks, events, conditions, barriers: libreeve's, the bare ones, and Python's.
 
-All but Python's are programs/locks.c; bare is the robust, process-shared mutex
-that a Lock is made of, and two words with a futex for what goes back and forth.
+All but Python's are programs/locks.c; bare is glibc's robust, process-shared
+mutex, and two words with a futex for what goes back and forth.
 Round trips hang on where the two processes happen to run: what sleeps is woken on
 the same CPU in 5 us, on another in up to 70.
 """
@@ -18,11 +18,14 @@ context = multiprocessing.get_context("fork")
 kind, n = sys.argv[1], int(sys.argv[2])
 lock, events = context.Lock(), (context.Event(), context.Event())
 condition, barrier = context.Condition(), context.Barrier(2)
-turn = context.RawValue("i", 0)
+turn, value = context.RawValue("i", 0), context.Value("l", 0)
 def run_lock(side):
     for _ in range(n):
         lock.acquire()
         lock.release()
+def run_value(side):
+    for _ in range(n):
+        with value.get_lock(): value.value += 1
 def run_event(side):
     for _ in range(n):
         if side == 0: events[1].set()
@@ -43,13 +46,15 @@ begin = time.monotonic()
 if other: other.start()
 run(0)
 if other: other.join()
-print((time.monotonic() - begin) * 1e9 / n / (2 if kind == "lock-two" else 1))
+print((time.monotonic() - begin) * 1e9 / n / (2 if kind.endswith("-two") else 1))
 '''
 # what, ours, bare, operations, Python's share of them, goal: at most so many
 # times what bare takes
 LINES = (('Lock alone, ns', 'lock', 'mutex', 10_000_000, 0.1, 1 / 0.8),
          ('Lock, two processes, ns', 'lock-two', 'mutex-two', 5_000_000, 0.05,
           1 / 0.9),
+         ('Value + 1, two processes, ns', 'value-two', 'mutex-two', 5_000_000,
+          0.01, 1.3),
          ('Event, there and back, ns', 'event', 'futex', 30_000, 0.1, 1.3),
          ('Condition, there and back, ns', 'condition', 'futex', 30_000, 0.1,
           1.3),

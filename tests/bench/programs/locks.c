@@ -5,7 +5,8 @@
  *
  * "lock" and "mutex" acquire and release alone, "lock-two" and "mutex-two" in two
  * processes at once (N each; the time is that of all): libreeve's Lock, and the
- * robust, process-shared mutex that it is made of. "event", "condition",
+ * robust, process-shared mutex of glibc's. "value-two" adds 1 to a Value under its
+ * lock, as "mutex-two" does to a number. "event", "condition",
  * "barrier" and "futex" go back and forth between two processes, the last with
  * nothing but two words; an operation is there and back, of a barrier two rounds.
  */
@@ -22,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <reeve/shared.h>
 #include <reeve/sync.h>
 
 #include "workers/base/pure/macro.h"
@@ -32,6 +34,7 @@ struct shared {
 	reeve_event *events[2];
 	reeve_condition *condition;
 	reeve_barrier *barrier;
+	reeve_value *value;
 	pthread_mutex_t mutex;
 	_Atomic uint32_t words[2], n_ready;
 	unsigned turn; /* under the lock */
@@ -56,6 +59,12 @@ static void run_mutex(struct shared *s, _unused_ int side)
 		s->count++;
 		(void)pthread_mutex_unlock(&s->mutex);
 	}
+}
+
+static void run_value(struct shared *s, _unused_ int side)
+{
+	for (unsigned long i = 0; i < s->n; i++)
+		(void)reeve_value_add(s->value, 1, NULL);
 }
 
 /* ---- back and forth -------------------------------------------------------------- */
@@ -118,11 +127,17 @@ static const struct kind {
 	const char *name;
 	void (*run)(struct shared *s, int side);
 	int n_sides;
+	bool is_there_and_back; /* else each side has operations of its own */
 } kinds[] = {
-	{ "lock", run_lock, 1 },	   { "mutex", run_mutex, 1 },
-	{ "lock-two", run_lock, 2 },	   { "mutex-two", run_mutex, 2 },
-	{ "event", run_event, 2 },	   { "futex", run_futex, 2 },
-	{ "condition", run_condition, 2 }, { "barrier", run_barrier, 2 },
+	{ "lock", run_lock, 1, false },
+	{ "mutex", run_mutex, 1, false },
+	{ "lock-two", run_lock, 2, false },
+	{ "mutex-two", run_mutex, 2, false },
+	{ "value-two", run_value, 2, false },
+	{ "event", run_event, 2, true },
+	{ "futex", run_futex, 2, true },
+	{ "condition", run_condition, 2, true },
+	{ "barrier", run_barrier, 2, true },
 };
 
 /* ---- the frame --------------------------------------------------------------------- */
@@ -138,7 +153,8 @@ static struct shared *shared_new(unsigned long n)
 	    reeve_event_new(&s->events[0]) < 0 ||
 	    reeve_event_new(&s->events[1]) < 0 ||
 	    reeve_condition_new(s->lock, &s->condition) < 0 ||
-	    reeve_barrier_new(&spec, &s->barrier) < 0)
+	    reeve_barrier_new(&spec, &s->barrier) < 0 ||
+	    reeve_value_new(REEVE_LONG, false, &s->value) < 0)
 		return NULL;
 	(void)pthread_mutexattr_init(&a);
 	(void)pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
@@ -180,11 +196,8 @@ static int measure(const struct kind *kind, struct shared *s)
 	run_side(kind, s, 0);
 	if (pid > 0 && (waitpid(pid, &status, 0) != pid || status != 0))
 		return 1;
-	printf("%.2f\n",
-	       (now_nsec() - begin) / (double)s->n /
-		       (kind->run == run_lock || kind->run == run_mutex
-				? kind->n_sides
-				: 1));
+	printf("%.2f\n", (now_nsec() - begin) / (double)s->n /
+				 (kind->is_there_and_back ? 1 : kind->n_sides));
 	return 0;
 }
 

@@ -7,7 +7,9 @@
  * second, from the first process's start to the last one's end.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +28,8 @@
 #include "workers/base/sys/clock.h"
 #include "workers/shared/region.h"
 
-#define RING_BYTES (4U << 20)
+#define RING_BYTES     (4U << 20)
+#define RING_LOOK_USEC 50
 
 struct way {
 	const char *name;
@@ -84,12 +88,19 @@ static void ring_open(size_t size)
 	(void)pthread_mutex_init(&ring->lock, &attr);
 }
 
-/* Sleeps while *word is value; whoever changes a word wakes all if any sleeps. */
+/* Sleeps while *word is value, after having looked for a while; whoever changes a
+ * word wakes all if any sleeps. */
 static void ring_sleep(_Atomic uint32_t *word, uint32_t value)
 {
+	uint64_t end = clock_monotonic_usec() + RING_LOOK_USEC;
+
 	(void)pthread_mutex_unlock(&ring->lock);
+	while (atomic_load(word) == value && clock_monotonic_usec() < end)
+		(void)sched_yield();
 	atomic_fetch_add(&ring->sleeping, 1);
-	(void)region_wait(word, value, UINT64_MAX);
+	if (atomic_load(word) == value)
+		(void)syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL,
+			      0);
 	atomic_fetch_sub(&ring->sleeping, 1);
 	(void)pthread_mutex_lock(&ring->lock);
 }
