@@ -162,8 +162,8 @@ START_TEST(test_spares_who_waits_for_room)
 	ck_assert_uint_eq(r.board->n_warned, 0);
 	stopped = clock_monotonic_usec();
 	ck_assert_uint_eq(rig_await_end(&r, 0)->cause, CAUSE_TIMEOUT);
-	ck_assert_uint_ge(clock_monotonic_usec() - stopped,
-			  timeout_usec - timeout_usec / 4);
+	/* when we had no CPU, nothing was said */
+	ck_assert_uint_ge(clock_monotonic_usec() - stopped, timeout_usec / 2);
 	rig_terminate(&r);
 }
 END_TEST
