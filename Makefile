@@ -285,7 +285,8 @@ fuzz-run: $(FUZZ)
 SIMULATOR := $(BUILD)/tests/unit/test_pool_sim
 # Tests of libreeve that do much more when REEVE_SOAK is set.
 DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_resize pool_retry pool_syscalls pool_soft pool_soft_race pool_keeper_leave \
-	queue_deaths queue_join sync_lock sync_semaphore sync_condition \
+	queue_deaths queue_join queue_repair sync_lock sync_semaphore sync_condition \
+	sync_event sync_barrier array pipe bell latch repair \
 	manager_greed manager_latency)
 WALK := $(BUILD)/tests/unit/test_lifecycle_walk
 soak: TOTALS = $(BUILD)/soak.totals
@@ -297,6 +298,8 @@ soak: all $(INTEGRATION) $(WALK) $(SIMULATOR) $(DEATHS) $(PROGRAMS) $(SUBREAP) #
 		-t 20000 $(SIMULATOR) || failed=1; \
 	REEVE_SOAK=1 CK_TIMEOUT_MULTIPLIER=1000 $(RUN) -n deaths \
 		-t 20000 $(DEATHS) || failed=1; \
+	REEVE_SOAK=1 $(RUN) -n models -t 20000 \
+		$(foreach m,$(MODELS),"tests/models/check $(m)") || failed=1; \
 	$(call test_env,$(BUILD)) $(RUN) -n $@ -t 300 -l $(SECONDS) \
 		$(INTEGRATION) || failed=1; \
 	tests/run -s $(TOTALS) && [ -z "$$failed" ]

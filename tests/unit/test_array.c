@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -331,6 +333,105 @@ START_TEST(test_killed_at_each_step)
 }
 END_TEST
 
+/* ---- at random ----------------------------------------------------------------------- */
+
+#define CHANGERS 3
+
+/* Two elements that are the same unless a holder died, and a value to which all
+ * add; what they have done, each says for itself. */
+struct stage {
+	reeve_array *both;
+	reeve_value *sum;
+	_Atomic uint32_t turns, n_wrong, stop;
+	_Atomic uint64_t n_added;
+};
+
+static int change_on(struct stage *x)
+{
+	volatile int *data = reeve_array_data(x->both);
+
+	while (!atomic_load(&x->stop)) {
+		int r = reeve_array_acquire(x->both, REEVE_FOREVER);
+
+		if (r != 0 && r != -EOWNERDEAD)
+			return 1;
+		if (r == 0 && data[0] != data[1])
+			atomic_fetch_add(&x->n_wrong, 1);
+		data[1] = data[0];
+		data[0]++;
+		data[1]++;
+		if (reeve_array_release(x->both) < 0 ||
+		    reeve_value_add(x->sum, 3, NULL) < 0)
+			return 2;
+		atomic_fetch_add(&x->n_added, 1);
+		atomic_fetch_add(&x->turns, 1);
+	}
+	return 0;
+}
+
+static pid_t start_changing(struct stage *x)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(change_on(x));
+	ck_assert_int_gt(pid, 0);
+	return pid;
+}
+
+static void await_turns(struct stage *x, uint32_t n)
+{
+	uint64_t last = clock_monotonic_usec() + 8000000;
+	uint32_t begin = atomic_load(&x->turns);
+
+	while (atomic_load(&x->turns) - begin < n)
+		if (clock_monotonic_usec() > last)
+			ck_abort_msg("nobody goes on after %u turns", begin);
+}
+
+/* Every add that was told was done, and of each who was killed at most one more. */
+static void check_sum(struct stage *x, unsigned long n_kills)
+{
+	uint64_t least = 3 * atomic_load(&x->n_added);
+	uint64_t sum = 0;
+
+	ck_assert_uint_eq(atomic_load(&x->n_wrong), 0);
+	ck_assert_int_eq(reeve_value_get(x->sum, &sum), 0);
+	ck_assert_uint_ge(sum, least);
+	ck_assert_uint_le(sum, least + 3 * n_kills);
+	ck_assert_uint_eq(sum % 3, 0);
+	unit_count(n_kills, "kills");
+	unit_count(atomic_load(&x->turns), "hand-overs");
+}
+
+START_TEST(test_random_kills)
+{
+	unsigned long n = getenv("REEVE_SOAK") ? 20000 : 60;
+	struct stage *x = mmap(NULL, sizeof(*x), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pids[CHANGERS];
+
+	ck_assert_ptr_ne(x, MAP_FAILED);
+	x->both = new_array(REEVE_INT, 2, false);
+	ck_assert_int_eq(reeve_value_new(REEVE_ULONG, _i != 0, &x->sum), 0);
+	for (int i = 0; i < CHANGERS; i++)
+		pids[i] = start_changing(x);
+	for (unsigned long i = 0; i < n; i++) {
+		await_turns(x, 1 + i % 97);
+		ck_assert_int_eq(kill(pids[i % CHANGERS], SIGKILL), 0);
+		ck_assert_int_eq(end_of(pids[i % CHANGERS]), -SIGKILL);
+		pids[i % CHANGERS] = start_changing(x);
+	}
+	atomic_store(&x->stop, 1);
+	for (int i = 0; i < CHANGERS; i++)
+		ck_assert_int_eq(end_of(pids[i]), 0);
+	check_sum(x, n);
+	reeve_array_free(x->both);
+	reeve_value_free(x->sum);
+	(void)munmap(x, sizeof(*x));
+}
+END_TEST
+
 /* ---- opening ------------------------------------------------------------------------- */
 
 START_TEST(test_open)
@@ -373,4 +474,5 @@ END_TEST
 
 UNIT_LOOP_MAIN("array", 2, test_types, test_spec, test_gigabytes,
 	       test_add_from_many, test_lock, test_freed_while_held,
-	       test_dead_holder, test_killed_at_each_step, test_open)
+	       test_dead_holder, test_killed_at_each_step, test_random_kills,
+	       test_open)

@@ -542,10 +542,10 @@ static void check_ledger(unsigned n_killed)
 }
 
 /* Four senders on one end and four receivers on the other. */
-START_TEST(test_many_and_killed)
+static void many_and_killed(unsigned n_kills)
 {
-	unsigned n_kills = getenv("REEVE_SOAK") ? 240 : 60, n_receivers = 0;
 	struct rng rng = { clock_monotonic_usec() };
+	unsigned n_receivers = 0;
 	pid_t pids[2 * SIDE];
 
 	ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE,
@@ -570,6 +570,14 @@ START_TEST(test_many_and_killed)
 	check_ledger(n_receivers);
 	unit_count(n_kills, "kills");
 	(void)munmap(ledger, sizeof(*ledger));
+}
+
+START_TEST(test_many_and_killed)
+{
+	bool is_soak = getenv("REEVE_SOAK");
+
+	for (int i = is_soak ? 40 : 1; i > 0; i--)
+		many_and_killed(is_soak ? 240 : 60);
 }
 END_TEST
 

@@ -347,7 +347,7 @@ static int wait_on(void *arg)
 START_TEST(test_random_kills)
 {
 	struct stage *x = stage_new(PARTIES, _i == 1);
-	unsigned long n = rounds(40, 10000);
+	unsigned long n = rounds(40, 10000), most = n > 1000 ? 211 : 53;
 	pid_t pids[PARTIES];
 
 	for (int i = 0; i < PARTIES; i++)
@@ -356,7 +356,7 @@ START_TEST(test_random_kills)
 		pid_t *victim = &pids[i % PARTIES];
 
 		ck_assert(reaches(&x->rounds,
-				  atomic_load(&x->rounds) + 1 + i % 53));
+				  atomic_load(&x->rounds) + 1 + i % most));
 		slay(*victim);
 		*victim = start(wait_on, x);
 	}
@@ -364,6 +364,7 @@ START_TEST(test_random_kills)
 	for (int i = 0; i < PARTIES; i++)
 		ck_assert_int_eq(end(pids[i]), 0);
 	unit_count(n, "kills");
+	unit_count(atomic_load(&x->rounds), "hand-overs");
 	stage_free(x);
 }
 END_TEST

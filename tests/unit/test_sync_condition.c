@@ -428,7 +428,8 @@ END_TEST
 START_TEST(test_random_kills)
 {
 	struct stage *x = stage_new();
-	unsigned long n = rounds(150, 100000);
+	unsigned long n = rounds(150, 1000000), n_kills = 0;
+	unsigned long by = n > 1000 ? 40 : 3; /* of so many, two are followed */
 	pid_t pids[CONSUMERS];
 
 	for (int i = 0; i < CONSUMERS; i++)
@@ -436,18 +437,22 @@ START_TEST(test_random_kills)
 	for (unsigned long i = 0; i < n; i++) {
 		pid_t *victim = &pids[i % CONSUMERS];
 
+		bool is_killed = i % by == 1 || i % by == 2;
+
 		put_one(x);
-		if (i % 3 != 0)
+		if (is_killed)
 			slay(*victim);
 		for (uint64_t last = clock_monotonic_usec() + DEADLINE_USEC;
 		     atomic_load(&x->n_items) > 0;)
 			if (clock_monotonic_usec() > last)
 				ck_abort_msg("lost in round %lu", i);
-		if (i % 3 != 0)
+		if (is_killed)
 			*victim = start(consume, x);
+		n_kills += is_killed;
 	}
 	stop_all(x, pids, CONSUMERS);
 	unit_count(n, "hand-overs");
+	unit_count(n_kills, "kills");
 	stage_free(x);
 }
 END_TEST

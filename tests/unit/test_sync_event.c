@@ -207,11 +207,11 @@ END_TEST
 START_TEST(test_random_kills)
 {
 	struct stage *x = stage_new();
-	unsigned long n = rounds(100, 20000);
+	unsigned long n = rounds(100, 20000), most = n > 1000 ? 127 : 7;
 	pid_t pid = start(answer, x);
 
 	for (unsigned long i = 0; i < n; i++) {
-		for (unsigned long k = 0; k <= i % 7; k++)
+		for (unsigned long k = 0; k <= i % most; k++)
 			call(x);
 		if (i % 2)
 			(void)reeve_event_set(x->event);
@@ -223,6 +223,7 @@ START_TEST(test_random_kills)
 	call(x);
 	slay(pid);
 	unit_count(n, "kills");
+	unit_count(atomic_load(&x->turns), "hand-overs");
 	stage_free(x);
 }
 END_TEST

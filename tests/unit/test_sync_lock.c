@@ -465,6 +465,7 @@ START_TEST(test_random_kills)
 	for (int i = 0; i < CHANGERS; i++)
 		ck_assert_int_eq(end(pids[i]), 0);
 	unit_count(n, "kills");
+	unit_count(atomic_load(&x->turns), "hand-overs");
 	account_free(x);
 }
 END_TEST
