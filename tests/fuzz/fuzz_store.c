@@ -49,9 +49,12 @@ static int64_t next_integer(struct feed *f)
 
 static void put_key(struct feed *f, struct buf *b)
 {
-	static const char *const words[] = { "a", "b", "",
-					     "longer than it is "
-					     "kept in place" };
+	static const char *const words[] = {
+		"a",
+		"b",
+		"",
+		"a long one, not kept in place",
+	};
 	unsigned n = next(f);
 
 	if (n % 8 == 0)

@@ -2,7 +2,10 @@
  * can. That it is served is asserted; how well, compared to before, is printed with
  * REEVE_SOAK set (the attackers run at the lowest priority, so that what is
  * measured is the server, not the lack of CPUs). */
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "tests/unit/attack_rig.h"
 
@@ -113,19 +116,34 @@ static const struct {
 	{ "a pipeline", attack_pipeline },
 };
 
+/* How often, in memory that attackers share. */
+static _Atomic unsigned long *n_attacks;
+
+static void go_on_attacking(attack_fn *attack)
+{
+	const struct sched_param none = { 0 };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (sched_setscheduler(0, SCHED_OTHER, &none) < 0 || nice(19) < 0)
+		_exit(1);
+	for (;;) {
+		attack();
+		(*n_attacks)++;
+	}
+}
+
 static pid_t fork_attacker(attack_fn *attack)
 {
 	int ready[2];
 	char byte;
 
 	ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+	*n_attacks = 0;
 	pid_t pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (nice(19) < 0 || write(ready[1], "", 1) != 1)
+		if (write(ready[1], "", 1) != 1)
 			_exit(1);
-		for (;;)
-			attack();
+		go_on_attacking(attack);
 	}
 	ck_assert_int_gt(pid, 0);
 	close(ready[1]);
@@ -164,6 +182,9 @@ START_TEST(test_latency)
 	bool is_soak = getenv("REEVE_SOAK") != NULL;
 	struct guest honest;
 
+	n_attacks = mmap(NULL, sizeof(*n_attacks), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(n_attacks, MAP_FAILED);
 	start_plain(ATTACK_UNIX);
 	guest_join(&honest, server.address, KEY);
 	for (size_t i = 0; i < ARRAY_SIZE(attacks); i++) {
@@ -174,9 +195,11 @@ START_TEST(test_latency)
 			pid = fork_attacker(attacks[i].attack);
 		uint64_t p99 = measure(&honest, is_soak ? MANY : FEW, &median);
 		if (is_soak)
-			fprintf(stderr, "%-12s median %4lu us, p99 %4lu us\n",
+			fprintf(stderr,
+				"%-10s median %3lu us, p99 %4lu us, %6lu "
+				"attacks\n",
 				attacks[i].name, (unsigned long)median,
-				(unsigned long)p99);
+				(unsigned long)p99, *n_attacks);
 		if (pid == 0)
 			continue;
 		kill(pid, SIGKILL);
