@@ -23,7 +23,7 @@ static int parse(char **argv)
 
 	while (argv[n])
 		n++;
-	return options_parse(n, argv, &options);
+	return options_take(n, argv, &options);
 }
 
 START_TEST(test_defaults)

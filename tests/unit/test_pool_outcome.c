@@ -50,7 +50,7 @@ END_TEST
 
 START_TEST(test_failure)
 {
-	const struct job_place place = { 3, 1234 };
+	const struct job_place place = { .seat = 3, .pid = 1234 };
 	char text[2 * REEVE_MESSAGE_MAX];
 	struct reeve_outcome o;
 	/* size of the text, what is kept of it */

@@ -20,16 +20,19 @@ static const struct reeve_function functions[] = { { "init", NULL, init },
 static int choose(enum reeve_context wanted, enum reeve_service service,
 		  reeve_init_fn *initializer)
 {
-	const struct reeve_pool_spec spec = { .context = wanted,
-					      .service = service };
-	struct worker_setup setup = { .initializer = initializer };
-	enum reeve_context context = REEVE_CONTEXT_DEFAULT;
-	int r = setup_choose_context(&spec, &setup, &context);
+	static struct reeve_pool pool;
+	int r;
 
-	ck_assert_ptr_eq(setup.table, r == 0 && context != REEVE_CONTEXT_FORK
-					      ? functions
-					      : NULL);
-	return r < 0 ? r : (int)context;
+	pool = (struct reeve_pool){
+		.spec = { .context = wanted, .service = service },
+		.setup.initializer = initializer,
+	};
+	r = setup_choose_context(&pool);
+	ck_assert_ptr_eq(pool.setup.table,
+			 r == 0 && pool.spec.context != REEVE_CONTEXT_FORK
+				 ? functions
+				 : NULL);
+	return r < 0 ? r : (int)pool.spec.context;
 }
 
 static void expect(enum reeve_context wanted, int of_caller, int of_thread)

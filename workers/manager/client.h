@@ -13,7 +13,7 @@
  * Operation
  *   client.c          entering, forks, handles
  *   client_connect.c  connecting, for the first time and again
- *   client_call.c     requests and answers
+ *   client_ask.c     requests and answers
  *   proxy*.c          proxies, and what each call sends
  *   start.c           a server of one's own
  */
@@ -136,7 +136,7 @@ int client_reconnect(struct reeve_manager *m);
 /* The pid of a server on this machine; 0: not connected, or not known. */
 pid_t client_peer(const struct reeve_manager *m);
 
-/* ---- client_call.c ------------------------------------------------------------ */
+/* ---- client_ask.c ------------------------------------------------------------ */
 
 struct request {
 	enum verb verb;
@@ -185,8 +185,8 @@ int proxy_call(struct reeve_proxy *p, enum verb verb,
 	       const struct reeve_any *arguments, struct result *result);
 
 /* The same without an object. */
-int client_call(struct reeve_manager *m, enum verb verb,
-		const struct reeve_any *arguments, struct result *result);
+int client_ask(struct reeve_manager *m, enum verb verb,
+	       const struct reeve_any *arguments, struct result *result);
 
 static inline struct reeve_any proxy_timeout(uint64_t timeout_usec)
 {

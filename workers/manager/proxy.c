@@ -227,8 +227,8 @@ int proxy_call(struct reeve_proxy *p, enum verb verb,
 	return r;
 }
 
-int client_call(struct reeve_manager *m, enum verb verb,
-		const struct reeve_any *arguments, struct result *result)
+int client_ask(struct reeve_manager *m, enum verb verb,
+	       const struct reeve_any *arguments, struct result *result)
 {
 	struct request q;
 	int r = client_enter(m);
@@ -253,21 +253,21 @@ int client_call(struct reeve_manager *m, enum verb verb,
 
 int reeve_manager_stats(struct reeve_manager *m, struct reeve_any *ret_stats)
 {
-	return client_call(m, VERB_STATS, NULL,
-			   &(struct result){ .value = ret_stats });
+	return client_ask(m, VERB_STATS, NULL,
+			  &(struct result){ .value = ret_stats });
 }
 
 int reeve_manager_names(struct reeve_manager *m, struct reeve_any *ret_names)
 {
-	return client_call(m, VERB_NAMES, NULL,
-			   &(struct result){ .value = ret_names });
+	return client_ask(m, VERB_NAMES, NULL,
+			  &(struct result){ .value = ret_names });
 }
 
 int reeve_manager_delete(struct reeve_manager *m, const char *name)
 {
 	const struct reeve_any arguments[] = { reeve_any_string(name) };
 
-	return name ? client_call(m, VERB_DELETE, arguments, NULL) : -EINVAL;
+	return name ? client_ask(m, VERB_DELETE, arguments, NULL) : -EINVAL;
 }
 
 /* ---- proxies --------------------------------------------------------------------------- */

@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	int code;
 
 	log_init("reeve-manager", LOG_FORMAT_AUTO, LOG_LEVEL_INFO);
-	code = options_parse(argc, argv, &options);
+	code = options_take(argc, argv, &options);
 	if (code >= 0)
 		return code;
 	return options.is_inherited ? run_inherited(&options)

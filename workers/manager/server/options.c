@@ -250,7 +250,7 @@ static int check_all(const struct options *o, char *const *rest)
 	return KEEPER_EXIT_USAGE;
 }
 
-int options_parse(int argc, char **argv, struct options *ret_options)
+int options_take(int argc, char **argv, struct options *ret_options)
 {
 	struct option words[OPTION_COUNT + 1];
 	char letters[2 * OPTION_COUNT + 1];

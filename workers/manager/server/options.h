@@ -36,7 +36,7 @@ struct options {
 };
 
 /* Returns -1 to go on, else the exit code, said. */
-int options_parse(int argc, char **argv, struct options *ret_options);
+int options_take(int argc, char **argv, struct options *ret_options);
 
 /* Reads the key: the file's bytes without a newline at the end. Others may not read
  * it. Returns 0 or -errno, said. */
