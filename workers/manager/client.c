@@ -202,7 +202,7 @@ int client_new(const char *address, const void *authkey, size_t authkey_size,
 	m->reconnect_usec = REEVE_MANAGER_RECONNECT_USEC;
 	m->next_request = m->next_answer = ID_FIRST;
 	m->address = strdup(address);
-	m->authkey = malloc(authkey_size + 1);
+	m->authkey = calloc(1, authkey_size + 1);
 	m->authkey_size = authkey_size;
 	r = m->address && m->authkey ? make_mark(m) : -ENOMEM;
 	if (r < 0) {
