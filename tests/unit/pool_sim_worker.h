@@ -370,10 +370,12 @@ static inline void sim_ends(struct sim *s, unsigned i)
 	uint64_t warned = slot_word(SLOT_WARNED, tag, w->item);
 	bool is_last = w->item + 1 >= n;
 
-	if (w->is_loose &&
-	    (sim_chance(s, 100) ||
-	     !arena_would_fit(&w->out, w->chunk_mark, SIM_OUTPUT_MAX)))
-		is_last = true; /* the rest is handed out again */
+	/* In all these cases the rest is handed out again. */
+	if (atomic_load(&sim_memory(s, i)->orders.hurry) ||
+	    (w->is_loose &&
+	     (sim_chance(s, 100) ||
+	      !arena_would_fit(&w->out, w->chunk_mark, SIM_OUTPUT_MAX))))
+		is_last = true;
 	if (!atomic_compare_exchange_strong(&slot->word, &running,
 					    slot_word(is_last ? SLOT_DONE
 							      : SLOT_RUNNING,

@@ -132,6 +132,72 @@ START_TEST(test_busy_workers)
 }
 END_TEST
 
+/* Not the chunk, but the item that runs: the others need not wait for the rest. */
+START_TEST(test_long_chunk)
+{
+	enum { N = 200 };
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 2 });
+	uint64_t usecs[N], outputs[N];
+	const struct reeve_map_spec spec = {
+		.inputs = usecs,
+		.input_size = sizeof(usecs[0]),
+		.n_items = N,
+		.outputs = outputs,
+		.output_size = sizeof(outputs[0]),
+		.chunksize = N / 2,
+	};
+	uint64_t begun = clock_monotonic_usec();
+	struct reeve_result *result;
+
+	for (int i = 0; i < N; i++)
+		usecs[i] = 40 * USEC_PER_MSEC; /* four seconds for each chunk */
+	ck_assert_int_eq(reeve_pool_map_async(pool, sleep_usec, &spec, NULL,
+					      &result),
+			 0);
+	wait_until_running(pool, 2);
+	resize(pool, 1);
+	wait_for_size(pool, 1);
+	/* The other one had done less than half of its chunk. */
+	ck_assert_uint_lt(clock_monotonic_usec() - begun, 2 * USEC_PER_SEC);
+	ck_assert_int_eq(reeve_result_cancel(result), 0);
+	reeve_result_unref(result);
+	end_pool(pool);
+}
+END_TEST
+
+/* What a chunk had done counts, what it had not is done by others. */
+START_TEST(test_cut_chunks)
+{
+	enum { N = 3000 };
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 4 });
+	static uint64_t numbers[N], squares[N];
+	const struct reeve_map_spec spec = {
+		.inputs = numbers,
+		.input_size = sizeof(numbers[0]),
+		.n_items = N,
+		.outputs = squares,
+		.output_size = sizeof(squares[0]),
+		.chunksize = 250,
+	};
+	struct reeve_result *result;
+
+	for (uint64_t i = 0; i < N; i++)
+		numbers[i] = i;
+	ck_assert_int_eq(
+		reeve_pool_map_async(pool, square, &spec, NULL, &result), 0);
+	for (int i = 0; reeve_result_ready(result) == 0; i++)
+		resize(pool, i % 4 + 1);
+	ck_assert_int_eq(reeve_result_successful(result), 1);
+	for (uint64_t i = 0; i < N; i++)
+		ck_assert_uint_eq(squares[i], i * i);
+	ck_assert_uint_eq(stats_of(pool).n_done, N);
+	reeve_result_unref(result);
+	end_pool(pool);
+}
+END_TEST
+
 /* Down and up again while they are busy: they stay, and nobody is started. */
 START_TEST(test_back_in_time)
 {
@@ -356,5 +422,5 @@ START_TEST(test_storm)
 END_TEST
 
 POOL_MAIN("pool_resize", test_up_and_down, test_limits, test_busy_workers,
-	  test_back_in_time, test_one_that_does_not_leave, test_in_callbacks,
-	  test_storm)
+	  test_long_chunk, test_cut_chunks, test_back_in_time,
+	  test_one_that_does_not_leave, test_in_callbacks, test_storm)

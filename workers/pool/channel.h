@@ -22,9 +22,8 @@
  *     WITHDRAWN -> FREE      owner: the same, of a cancelled one
  *     QUEUED -> RUNNING      worker: claims it
  *     RUNNING -> RUNNING     worker: the next item of a chunk
- *     RUNNING -> DONE        worker: its result is there; of a chunk with
- *                            outputs of any size, the results of `item` of
- *                            its items: the others were not begun
+ *     RUNNING -> DONE        worker: its result is there; of a chunk, the results
+ *                            of `item` of its items: the others were not begun
  *     RUNNING -> WARNED      keeper: its soft time is over
  *     WARNED -> RUNNING      worker: the next item of a chunk, which is not warned
  *     WARNED -> DONE         worker
@@ -160,6 +159,7 @@ struct channel_orders {
 	 * 0: none is wanted. Taken (set to 0) by the worker that writes. */
 	_Alignas(64) _Atomic uint32_t bell;
 	_Atomic uint32_t closing;    /* leave when nothing is queued */
+	_Atomic uint32_t hurry;	     /* a chunk ends with the item that runs */
 	_Atomic uint64_t n_consumed; /* slots collected: outputs are free */
 	/* Set before a worker starts: */
 	uint64_t task_limit;  /* it leaves after so many; 0: never */

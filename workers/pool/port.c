@@ -34,6 +34,7 @@ void port_repeat(struct port *port)
 	m->orders.spin_usec = port->spin_usec;
 	atomic_store(&m->orders.n_consumed, port->head);
 	atomic_store(&m->orders.closing, port->is_closing || port->is_leaving);
+	atomic_store(&m->orders.hurry, port->is_leaving);
 }
 
 void port_reset(struct port *port)
@@ -69,6 +70,7 @@ void port_set_leaving(struct port *port, bool is_leaving)
 	port->n_lingered = 0;
 	atomic_store(&port->channel.memory->orders.closing,
 		     port->is_closing || is_leaving);
+	atomic_store(&port->channel.memory->orders.hurry, is_leaving);
 }
 
 /* ---- handing over ---------------------------------------------------------- */
@@ -243,15 +245,14 @@ static bool show_chunk(struct port *port, const struct slot *slot,
 	return true;
 }
 
-/* A loose chunk may end before its last item. */
+/* A chunk may end before its last item. */
 static bool show(struct port *port, uint64_t i, uint32_t n,
 		 struct port_output *ret)
 {
 	const struct piece *own = port_piece(port, i);
 	const struct slot *slot = channel_slot(&port->channel, i);
 
-	if (n != own->n_items &&
-	    (n == 0 || n > own->n_items || own->out_stride != SLOT_LOOSE))
+	if (n == 0 || n > own->n_items)
 		return false;
 	return own->is_single ? show_single(port, slot, ret)
 			      : show_chunk(port, slot, own, n, ret);

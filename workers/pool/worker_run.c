@@ -281,6 +281,13 @@ static void finish_item(const struct run *r, uint32_t item, bool is_last)
 		wait_for_kill(r->worker);
 }
 
+/* Is something else to be done first? Then the owner hands out the rest of a chunk
+ * again. */
+static inline bool is_in_a_hurry(const struct worker *w)
+{
+	return atomic_load_explicit(&w->orders->hurry, memory_order_relaxed);
+}
+
 /* A task with an output of any size. */
 static inline void run_one(const struct run *r, void *input, uint32_t size,
 			   struct slot_result *result)
@@ -346,7 +353,7 @@ static void *next_input(struct inputs *in, uint32_t i, uint32_t *ret_size)
 }
 
 /* Each output lies where there is room. When there might be none for the next
- * one, the chunk ends; the owner hands out the rest again. */
+ * one, the chunk ends, too. */
 static uint32_t run_loose_chunk(const struct run *r)
 {
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
@@ -364,7 +371,8 @@ static uint32_t run_loose_chunk(const struct run *r)
 		void *input = next_input(&in, i, &size);
 
 		run_one(r, input, size, &results[i]);
-		is_last = i + 1 == n || !has_room_behind(w, mark);
+		is_last = i + 1 == n || is_in_a_hurry(w) ||
+			  !has_room_behind(w, mark);
 		finish_item(r, i, is_last);
 	}
 	return i;
@@ -376,7 +384,7 @@ static uint32_t run_chunk(const struct run *r)
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
 	struct worker *w = r->worker;
 	struct slot *slot = r->slot;
-	uint32_t n = slot->n_items, size = slot->item_size;
+	uint32_t n = slot->n_items, size = slot->item_size, i = 0;
 	uint32_t stride = slot->out_stride;
 	struct task t = { .worker = w,
 			  .slot = slot,
@@ -391,7 +399,7 @@ static uint32_t run_chunk(const struct run *r)
 	items = (struct chunk_item *)(void *)(w->channel.out +
 					      slot->result.offset);
 	output = (unsigned char *)(items + n);
-	for (uint32_t i = 0; i < n; i++) {
+	for (;; i++) {
 		struct reeve_reply reply = { output + (size_t)i * stride,
 					     stride, 0, &t };
 
@@ -401,9 +409,12 @@ static uint32_t run_chunk(const struct run *r)
 		items[i].status = t.is_over && status == 0 ? -EMSGSIZE : status;
 		items[i].size = (uint32_t)reply.size;
 		t.is_over = false;
-		finish_item(r, i, i + 1 == n);
+		if (i + 1 == n || is_in_a_hurry(w))
+			break;
+		finish_item(r, i, false);
 	}
-	return n;
+	finish_item(r, i, true);
+	return i + 1;
 }
 
 uint32_t worker_run(struct worker *w, struct slot *slot, uint32_t tag)
