@@ -284,7 +284,7 @@ fuzz-run: $(FUZZ)
 # them take some hundredths of a second.
 SIMULATOR := $(BUILD)/tests/unit/test_pool_sim
 # Tests of libreeve that do much more when REEVE_SOAK is set.
-DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_resize pool_retry pool_syscalls pool_soft pool_soft_race pool_keeper_leave \
+DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_resize pool_retry pool_priority pool_syscalls pool_soft pool_soft_race pool_keeper_leave \
 	queue_deaths queue_join queue_repair sync_lock sync_semaphore sync_condition \
 	sync_event sync_barrier array pipe bell latch repair \
 	manager_greed manager_latency)

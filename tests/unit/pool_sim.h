@@ -108,7 +108,8 @@ struct sim {
 	uint64_t seed, step, now_usec, timeout_usec, soft_timeout_usec;
 	uint64_t n_warned, n_warned_ends; /* which come to their end in time */
 	uint32_t task_limit;
-	bool is_hostile;  /* workers may be */
+	bool is_hostile; /* workers may be */
+	bool is_prioritized;
 	bool is_retrying; /* crashed items may be run again */
 	bool is_resized;  /* the number of workers changes */
 	bool is_faulty;	  /* workers die, hang, turn hostile */
@@ -362,10 +363,13 @@ static const struct job_type sim_type = { sim_next,  sim_input,	  sim_done,
 static inline void sim_new_job(struct sim *s, struct sim_job *j, uint32_t id)
 {
 	static const uint32_t sizes[] = { 4, 8, 16, 17, SIM_INPUT_MAX };
+	static const unsigned levels[] = { 0, 7, 8, ENGINE_LEVELS - 1 };
 
 	*j = (struct sim_job){ .sim = s, .id = id };
 	j->job.type = &sim_type;
 	j->job.function = id;
+	if (s->is_prioritized)
+		j->job.level = levels[rng_below(&s->dice, ARRAY_SIZE(levels))];
 	if (s->is_retrying) {
 		j->job.max_crashes = sim_pick(s, 0, 4);
 		if (sim_chance(s, 500))

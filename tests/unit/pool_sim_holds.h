@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tests/unit/pool_sim.h"
+#include "workers/pool/engine_room.h"
 
 /* ---- where items are ---------------------------------------------------- */
 
@@ -21,14 +22,12 @@ static inline uint64_t items_in_ports(const struct sim *s,
 static inline uint64_t items_in_redo(const struct sim *s, const struct job *job)
 {
 	const struct engine *e = &s->engine;
+	const struct redo *redo;
 	uint64_t n = 0;
 
-	for (size_t i = 0; i < e->n_redo; i++) {
-		const struct piece *p =
-			&e->redo[(e->redo_first + i) % e->redo_size];
-
-		n += p->job == job ? p->n_items : 0;
-	}
+	for (unsigned i = 0; i < ENGINE_LEVELS; i++)
+		TAILQ_FOREACH(redo, &e->levels[i].redo, entry)
+	n += redo->piece.job == job ? redo->piece.n_items : 0;
 	return n;
 }
 
@@ -47,8 +46,11 @@ static inline unsigned count_waiting(const struct trails *trails,
 static inline unsigned items_to_retry(const struct sim *s,
 				      const struct job *job)
 {
-	return count_waiting(&s->engine.waiting, job) +
-	       count_waiting(&s->engine.due, job);
+	unsigned n = count_waiting(&s->engine.waiting, job);
+
+	for (unsigned i = 0; i < ENGINE_LEVELS; i++)
+		n += count_waiting(&s->engine.levels[i].due, job);
+	return n;
 }
 
 /* Each item given out is in one place: over, in redo, in a port, or to be run
@@ -74,8 +76,9 @@ static inline void check_step(struct sim *s)
 		SIM_HOLDS(s, port_load(&s->ports[i]) <= e->window);
 		n += port_load(&s->ports[i]);
 	}
-	SIM_HOLDS(s, n <= (size_t)s->n_ports * e->window);
-	SIM_HOLDS(s, n < e->redo_size);
+	if (!s->is_prioritized)
+		SIM_HOLDS(s, n <= (size_t)s->n_ports * e->window);
+	SIM_HOLDS(s, n <= e->redo_size);
 	if (s->step % 8 == 0)
 		check_items(s);
 }
@@ -99,6 +102,58 @@ static inline void check_victim(struct sim *s, const struct sim_seat *seat,
 	SIM_HOLDS(s, seat->cause != SIM_TIMEOUT && !victim->job.is_cancelled);
 	if (!item->is_tainted)
 		SIM_HOLDS(s, item->n_died < victim->job.max_crashes);
+}
+
+/* ---- who comes first ---------------------------------------------------- */
+
+static inline bool is_honest(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->n_ports; i++)
+		if (s->seats[i].is_tainted)
+			return false;
+	return true;
+}
+
+/* The level of the first that is not begun, or -1. */
+static inline int top_of_port(const struct port *p)
+{
+	uint64_t k = port_unbegun(p);
+
+	return k == p->tail ? -1 : (int)port_piece(p, k)->level;
+}
+
+/* Something was handed out just now: nothing unbegun is less urgent than what waits;
+ * nothing stands behind something else that is less urgent than anything unbegun;
+ * nobody has nothing to do; and chunks that are in the way of what waits end. */
+static inline void check_levels(struct sim *s)
+{
+	const struct engine *e = &s->engine;
+	int waiting =
+		e->levels_waiting ? (int)engine_top(e->levels_waiting) : -1;
+	int top = waiting;
+
+	if (!is_honest(s))
+		return;
+	for (unsigned i = 0; i < s->n_ports; i++)
+		if (engine_is_open(&s->ports[i]))
+			top = MAX(top, top_of_port(&s->ports[i]));
+	for (unsigned i = 0; i < s->n_ports; i++) {
+		const struct port *p = &s->ports[i];
+		const struct channel_orders *orders =
+			&p->channel.memory->orders;
+
+		if (!engine_is_open(p))
+			continue;
+		SIM_HOLDS(s, waiting < 0 || port_load(p) > 0);
+		if (waiting > (int)port_piece(p, p->head)->level)
+			SIM_HOLDS(s, orders->hurry);
+		for (uint64_t k = port_unbegun(p); k != p->tail; k++) {
+			int level = port_piece(p, k)->level;
+
+			SIM_HOLDS(s, level >= waiting);
+			SIM_HOLDS(s, k == p->head || level == top);
+		}
+	}
 }
 
 /* ---- how many workers --------------------------------------------------- */

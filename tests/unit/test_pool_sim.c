@@ -1,8 +1,9 @@
-/* engine.c in a simulator: random schedules of an owner, workers and a keeper,
- * with deaths, deadlines, cancels, retries, resizes, recycles in place and, in every third one,
- * workers that scribble over what they share. After each step the invariants of
- * engine.h are checked; when nothing fails any more, everything has to come to
- * its end, and nobody may sleep while there is something to do.
+/* engine.h in a simulator: random schedules of an owner, workers and a keeper,
+ * with deaths, deadlines, cancels, retries, priorities, resizes, recycles in place
+ * and, in every third one, workers that scribble over what they share. After each
+ * step the invariants of engine.h are checked; when nothing fails any more,
+ * everything has to come to its end, and nobody may sleep while there is something
+ * to do.
  *
  * The number of schedules run is printed. A failure says REEVE_SIM_SEED=n, which
  * set in the environment runs that schedule alone. REEVE_SOAK=n runs n million.
@@ -128,12 +129,18 @@ static void resize(struct sim *s)
 	check_size(s);
 }
 
+static void feed(struct sim *s)
+{
+	(void)engine_feed(&s->engine);
+	check_levels(s);
+}
+
 static void work(struct sim *s)
 {
 	look(s);
 	(void)engine_collect(&s->engine);
 	engine_due(&s->engine, s->now_usec);
-	(void)engine_feed(&s->engine);
+	feed(s);
 }
 
 static void submit(struct sim *s)
@@ -186,7 +193,7 @@ static enum owner owner_acts(struct sim *s)
 		(void)engine_collect(&s->engine);
 		return OWNER_WORKS;
 	case 4:
-		(void)engine_feed(&s->engine);
+		feed(s);
 		return OWNER_WORKS;
 	default:
 		work(s);
@@ -228,6 +235,7 @@ static void begin(struct sim *s, uint64_t seed)
 	s->is_faulty = true;
 	s->is_resized = seed % 2 == 0;
 	s->is_retrying = seed % 4 < 2;
+	s->is_prioritized = seed % 8 < 4;
 	s->n_ports = s->n_wanted = sim_pick(s, 1, SIM_PORTS);
 	s->n_jobs = sim_pick(s, 1, SIM_JOBS);
 	s->task_limit = sim_chance(s, 400) ? sim_pick(s, 1, 12) : 0;
@@ -310,8 +318,8 @@ static void show(const struct sim *s)
 					->word);
 		fprintf(stderr, "\n");
 	}
-	fprintf(stderr, "%zu to redo, queue %s\n", s->engine.n_redo,
-		TAILQ_EMPTY(&s->engine.queue) ? "empty" : "not empty");
+	fprintf(stderr, "%zu to redo, levels %x wait\n", s->engine.n_redo,
+		s->engine.levels_waiting);
 }
 
 /* Nobody moves, or only to ask in vain for room. The pool's look by the clock may
@@ -395,7 +403,7 @@ static void check_end(struct sim *s)
 	uint64_t n = 0;
 
 	SIM_HOLDS(s, is_all_over(s));
-	SIM_HOLDS(s, e->n_redo == 0 && TAILQ_EMPTY(&e->queue));
+	SIM_HOLDS(s, e->n_redo == 0 && e->levels_waiting == 0);
 	for (unsigned k = 0; k < s->n_jobs; k++) {
 		const struct sim_job *j = &s->jobs[k];
 

@@ -1,4 +1,4 @@
-/* The scheduler's life, its queue, and what comes back. What it hands out, and to
+/* The scheduler's life, and what comes back. What it hands out, and to
  * whom, is in engine_feed.c; what ends otherwise, in engine_end.c.
  */
 #include "workers/pool/engine.h"
@@ -53,7 +53,8 @@ const struct reeve_outcome engine_cancelled = {
 	.message = "cancelled before it began",
 };
 
-void engine_redo_or_cancel(struct engine *e, const struct piece *piece)
+void engine_redo_or_cancel(struct engine *e, const struct piece *piece,
+			   bool is_first)
 {
 	const struct reeve_outcome *unwanted;
 
@@ -62,6 +63,8 @@ void engine_redo_or_cancel(struct engine *e, const struct piece *piece)
 	unwanted = piece->job->is_cancelled ? &engine_cancelled : &e->given_up;
 	if (unwanted->kind != REEVE_PENDING)
 		engine_end_piece(e, piece, unwanted);
+	else if (is_first)
+		engine_redo_first(e, piece);
 	else
 		engine_redo_last(e, piece);
 }
@@ -96,7 +99,7 @@ static void redo_rest(struct engine *e, struct piece *piece, uint32_t n)
 		return; /* its job may be gone */
 	piece->index += n;
 	piece->n_items -= n;
-	engine_redo_or_cancel(e, piece);
+	engine_redo_or_cancel(e, piece, true);
 }
 
 size_t engine_collect_port(struct engine *e, struct port *p)
@@ -169,45 +172,7 @@ void engine_disarm(struct engine *e)
 				      0, memory_order_relaxed);
 }
 
-/* ---- its queue ------------------------------------------------------------------ */
-
-void engine_submit(struct engine *e, struct job *job)
-{
-	if (e->given_up.kind != REEVE_PENDING) {
-		engine_count(e, e->given_up.kind,
-			     job->type->abandon(job, &e->given_up));
-		return;
-	}
-	if (job->is_queued)
-		return;
-	job->is_queued = true;
-	TAILQ_INSERT_TAIL(&e->queue, job, entry);
-}
-
-uint64_t engine_waiting(const struct engine *e)
-{
-	const struct trail *trail;
-	struct job *job;
-	uint64_t n = 0;
-
-	TAILQ_FOREACH(job, &e->queue, entry)
-	n += job->type->waiting(job);
-	for (size_t i = 0; i < e->n_redo; i++)
-		n += e->redo[(e->redo_first + i) % e->redo_size].n_items;
-	TAILQ_FOREACH(trail, &e->waiting, entry)
-	n++;
-	TAILQ_FOREACH(trail, &e->due, entry)
-	n++;
-	return n;
-}
-
-bool engine_is_idle(const struct engine *e)
-{
-	for (unsigned i = 0; i < e->n_ports; i++)
-		if (port_load(&e->ports[i]) > 0)
-			return false;
-	return !engine_has_something(e) && TAILQ_EMPTY(&e->waiting);
-}
+/* ---- looking after workers ------------------------------------------------------- */
 
 /* Who says that it is not ready, and does not sleep, has more time; what it says
  * may be wrong. */
@@ -264,13 +229,8 @@ int engine_init(struct engine *e, struct port *ports, unsigned n_ports,
 		.max_items = UINT32_MAX,
 		.checks_unready = UINT32_MAX,
 		.hooks = hooks,
-		.redo_size = (size_t)n_ports * ports[0].channel.n_slots + 1,
 	};
-	TAILQ_INIT(&e->queue);
-	TAILQ_INIT(&e->waiting);
-	TAILQ_INIT(&e->due);
-	e->redo = calloc(e->redo_size, sizeof(*e->redo));
-	return e->redo ? 0 : -ENOMEM;
+	return engine_queue_init(e);
 }
 
 void engine_done(struct engine *e)

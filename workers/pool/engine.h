@@ -6,15 +6,17 @@
  *   driven by whoever has them. A simulator drives it with made-up workers on the
  *   same channels.
  *   A job is a source of items of one function: a single task, an array, an
- *   iteration. Jobs with something to hand out stand in a queue, first come,
- *   first served. A piece is a run of items that goes to a worker as one.
+ *   iteration. Jobs with something to hand out stand in a queue, the most urgent
+ *   first, and among equals first come, first served. A piece is a run of items
+ *   that goes to a worker as one.
  * Operation
  *   engine_submit() queues a job; engine_feed() hands pieces to ports;
  *   engine_collect() takes results; engine_port_*() tell what happened to
  *   workers. Every item of every submitted job ends in exactly one call of its
  *   type's done() or ended().
  *   What is handed over and not begun can be taken back: for a worker that
- *   has nothing to do, for a cancel, after a death. Taken-back pieces wait in
+ *   has nothing to do, for something more urgent, for a cancel, after a death.
+ *   Taken-back pieces wait in
  *   `redo`, which has room for all that can be there at once. A crashed item that
  *   is to be run again waits for its time in its trail, which needed memory: for
  *   want of that it ends as crashed.
@@ -82,6 +84,7 @@ struct job {
 	uint64_t retry_delay_usec;
 	reeve_task_fn *fn; /* as it was given; for reports, as is: */
 	uint64_t number;
+	unsigned level; /* how urgent: below ENGINE_LEVELS; more is more */
 	bool is_queued;
 	bool is_cancelled; /* nothing of it is handed out any more */
 };
@@ -105,17 +108,38 @@ struct engine_hooks {
 	void (*trim)(struct engine *e, unsigned port);
 };
 
+#define ENGINE_LEVELS (REEVE_PRIORITY_MAX - REEVE_PRIORITY_MIN + 1)
+
+/* A piece that was taken back. */
+struct redo {
+	TAILQ_ENTRY(redo) entry;
+	struct piece piece;
+};
+
+TAILQ_HEAD(redo_list, redo);
+
+/* What waits and is equally urgent; this is the order in which it is handed out. */
+struct engine_level {
+	struct redo_list redo; /* older ones first */
+	struct trails due;     /* crashed items that are to be run again */
+	TAILQ_HEAD(, job) queue;
+};
+
 struct engine {
 	struct port *ports;
 	unsigned n_ports;
-	TAILQ_HEAD(job_queue, job) queue;
-	struct piece *redo; /* a ring */
-	size_t n_redo, redo_first, redo_size;
-	struct trails waiting, due; /* crashed items that are to be run again */
-	struct heap times;	    /* of those that wait */
-	uint32_t window;	    /* slots used of each port */
-	uint32_t max_items;	    /* of a piece: maxtasksperchild */
-	uint32_t bell;		    /* set on each publish, unless 0 */
+	struct engine_level levels[ENGINE_LEVELS];
+	uint32_t levels_waiting; /* a bit for each that is not empty */
+	uint32_t levels_given;	 /* and for each that is in a port, perhaps */
+	bool is_hurrying;	 /* chunks somewhere are to end early */
+	struct redo *redo;	 /* room for all */
+	struct redo_list redo_free;
+	size_t n_redo, redo_used, redo_size;
+	struct trails waiting;	 /* crashed items, until they are due */
+	struct heap times;	 /* of those that wait */
+	uint32_t window;	 /* slots used of each port */
+	uint32_t max_items;	 /* of a piece: maxtasksperchild */
+	uint32_t bell;		 /* set on each publish, unless 0 */
 	unsigned checks_unready; /* engine_check()s until who is not ready, but
 				  * starting or leaving, is given up */
 	unsigned hint;		 /* the port that last brought something */

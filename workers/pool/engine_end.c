@@ -12,18 +12,6 @@
 
 /* ---- cancelling ------------------------------------------------------------------ */
 
-static void cancel_redo(struct engine *e, const struct job *job)
-{
-	for (size_t n = e->n_redo; n > 0; n--) {
-		struct piece piece = engine_redo_pop(e);
-
-		if (piece.job == job)
-			engine_end_piece(e, &piece, &engine_cancelled);
-		else
-			engine_redo_last(e, &piece);
-	}
-}
-
 static unsigned cancel_in_port(struct engine *e, struct port *p,
 			       const struct job *job)
 {
@@ -52,7 +40,7 @@ unsigned engine_cancel(struct engine *e, struct job *job)
 	job->is_cancelled = true;
 	engine_unqueue(e, job);
 	e->n_cancelled += job->type->abandon(job, &engine_cancelled);
-	cancel_redo(e, job);
+	engine_end_redo(e, job, &engine_cancelled);
 	engine_end_retries(e, job, &engine_cancelled);
 	for (unsigned i = 0; i < e->n_ports; i++)
 		n_running += cancel_in_port(e, &e->ports[i], job);
@@ -154,7 +142,7 @@ static void settle_running(struct engine *e, struct port *p, uint64_t slot,
 	blame(e, &culprit, end);
 	piece.index += item + 1;
 	piece.n_items -= item + 1;
-	engine_redo_or_cancel(e, &piece);
+	engine_redo_or_cancel(e, &piece, true);
 }
 
 /* Was it running? All that is not plainly unbegun counts as that: a task that
@@ -185,22 +173,13 @@ void engine_port_ended(struct engine *e, unsigned port, struct engine_end *end)
 			settle_running(e, p, i, item, end);
 			is_settled = true;
 		} else {
-			engine_redo_or_cancel(e, port_piece(p, i));
+			engine_redo_or_cancel(e, port_piece(p, i), false);
 		}
 	}
 	port_reset(p);
 }
 
 /* ---- the end of all -------------------------------------------------------------- */
-
-static void end_redo(struct engine *e, const struct reeve_outcome *outcome)
-{
-	while (e->n_redo > 0) {
-		struct piece piece = engine_redo_pop(e);
-
-		engine_end_piece(e, &piece, outcome);
-	}
-}
 
 void engine_refuse(struct engine *e, const struct reeve_outcome *outcome)
 {
@@ -213,9 +192,9 @@ void engine_refuse(struct engine *e, const struct reeve_outcome *outcome)
 		while (port_take_back(&e->ports[i], &piece))
 			if (piece.job)
 				engine_redo_last(e, &piece);
-	end_redo(e, outcome);
+	engine_end_redo(e, NULL, outcome);
 	engine_end_retries(e, NULL, outcome);
-	while ((job = TAILQ_FIRST(&e->queue))) {
+	while ((job = engine_first_job(e))) {
 		engine_unqueue(e, job);
 		engine_count(e, outcome->kind,
 			     job->type->abandon(job, outcome));
@@ -233,5 +212,5 @@ void engine_give_up(struct engine *e, const struct reeve_outcome *outcome)
 				engine_redo_last(e, port_piece(p, k));
 		port_reset(p);
 	}
-	end_redo(e, outcome);
+	engine_end_redo(e, NULL, outcome);
 }

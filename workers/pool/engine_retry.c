@@ -13,7 +13,7 @@ static struct trail *trail_of(struct heap_node *node)
 bool engine_retry(struct engine *e, struct trail *trail, uint64_t due_usec)
 {
 	if (due_usec == 0) {
-		TAILQ_INSERT_TAIL(&e->due, trail, entry);
+		engine_add_due(e, trail);
 	} else {
 		if (heap_set(&e->times, &trail->due, due_usec) < 0)
 			return false;
@@ -32,7 +32,7 @@ void engine_due(struct engine *e, uint64_t now_usec)
 
 		heap_remove(&e->times, node);
 		TAILQ_REMOVE(&e->waiting, trail, entry);
-		TAILQ_INSERT_TAIL(&e->due, trail, entry);
+		engine_add_due(e, trail);
 	}
 }
 
@@ -43,38 +43,48 @@ uint64_t engine_next_due(const struct engine *e)
 	return node ? node->key : UINT64_MAX;
 }
 
-struct piece engine_take_due(struct engine *e)
+static void end_retry(struct engine *e, struct trail *trail,
+		      const struct reeve_outcome *outcome)
 {
-	struct trail *trail = TAILQ_FIRST(&e->due);
 	struct piece piece = trail->piece;
 
-	TAILQ_REMOVE(&e->due, trail, entry);
 	piece.trail = trail;
-	return piece;
+	engine_end_piece(e, &piece, outcome);
 }
 
-static void end_those(struct engine *e, struct trails *trails,
-		      const struct job *job,
-		      const struct reeve_outcome *outcome)
+static void end_waiting(struct engine *e, const struct job *job,
+			const struct reeve_outcome *outcome)
 {
 	struct trail *trail, *next;
 
-	for (trail = TAILQ_FIRST(trails); trail; trail = next) {
-		struct piece piece = trail->piece;
-
+	for (trail = TAILQ_FIRST(&e->waiting); trail; trail = next) {
 		next = TAILQ_NEXT(trail, entry);
-		if (job && piece.job != job)
+		if (job && trail->piece.job != job)
 			continue;
-		TAILQ_REMOVE(trails, trail, entry);
+		TAILQ_REMOVE(&e->waiting, trail, entry);
 		heap_remove(&e->times, &trail->due);
-		piece.trail = trail;
-		engine_end_piece(e, &piece, outcome);
+		end_retry(e, trail, outcome);
+	}
+}
+
+static void end_due(struct engine *e, unsigned level, const struct job *job,
+		    const struct reeve_outcome *outcome)
+{
+	struct trail *trail, *next;
+
+	for (trail = TAILQ_FIRST(&e->levels[level].due); trail; trail = next) {
+		next = TAILQ_NEXT(trail, entry);
+		if (job && trail->piece.job != job)
+			continue;
+		engine_remove_due(e, trail);
+		end_retry(e, trail, outcome);
 	}
 }
 
 void engine_end_retries(struct engine *e, const struct job *job,
 			const struct reeve_outcome *outcome)
 {
-	end_those(e, &e->waiting, job, outcome);
-	end_those(e, &e->due, job, outcome);
+	end_waiting(e, job, outcome);
+	for (unsigned i = 0; i < ENGINE_LEVELS; i++)
+		end_due(e, i, job, outcome);
 }

@@ -29,7 +29,8 @@ static void dismiss(struct engine *e, unsigned i)
 
 	port_set_leaving(p, true);
 	while (port_take_back(p, &piece))
-		engine_redo_taken_back(e, &piece);
+		if (piece.job)
+			engine_redo_or_cancel(e, &piece, true);
 	e->hooks->wake(e, i);
 }
 

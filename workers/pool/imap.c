@@ -78,7 +78,7 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 		r = pool_admits(pool);
 	if (r < 0)
 		return r;
-	wishes = (struct job_wishes){ spec->max_crashes,
+	wishes = (struct job_wishes){ spec->priority, spec->max_crashes,
 				      spec->retry_delay_usec };
 	r = pool_prepare(pool, fn, &wishes, &job);
 	if (r < 0)

@@ -199,7 +199,6 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	pool->epoll_fd = pool->board_fd = pool->look_fd = -1;
 	TAILQ_INIT(&pool->finished);
 	TAILQ_INIT(&pool->spare);
-	TAILQ_INIT(&pool->engine.queue);
 	make_lock(pool);
 	r = spec_take(pool, &s);
 	if (r == 0)

@@ -150,6 +150,7 @@ int pool_count_processes(int wanted, unsigned *ret_n);
 
 /* What a call asks for besides the task; 0: what the pool's spec says. */
 struct job_wishes {
+	int priority;
 	unsigned max_crashes;
 	uint64_t retry_delay_usec;
 };

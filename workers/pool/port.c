@@ -34,7 +34,7 @@ void port_repeat(struct port *port)
 	m->orders.spin_usec = port->spin_usec;
 	atomic_store(&m->orders.n_consumed, port->head);
 	atomic_store(&m->orders.closing, port->is_closing || port->is_leaving);
-	atomic_store(&m->orders.hurry, port->is_leaving);
+	atomic_store(&m->orders.hurry, port->is_leaving || port->is_hurried);
 }
 
 void port_reset(struct port *port)
@@ -50,7 +50,7 @@ void port_reset(struct port *port)
 	arena_reset(&port->in, port->channel.arena_size);
 	port->out_high = 0;
 	port->head = port->tail = 0;
-	port->is_leaving = port->was_leaving = false;
+	port->is_leaving = port->was_leaving = port->is_hurried = false;
 	port_repeat(port);
 	port->state = PORT_RESET;
 	port->n_items = 0;
@@ -70,7 +70,29 @@ void port_set_leaving(struct port *port, bool is_leaving)
 	port->n_lingered = 0;
 	atomic_store(&port->channel.memory->orders.closing,
 		     port->is_closing || is_leaving);
-	atomic_store(&port->channel.memory->orders.hurry, is_leaving);
+	atomic_store(&port->channel.memory->orders.hurry,
+		     is_leaving || port->is_hurried);
+}
+
+void port_set_hurried(struct port *port, bool is_hurried)
+{
+	if (port->is_hurried == is_hurried)
+		return;
+	port->is_hurried = is_hurried;
+	atomic_store(&port->channel.memory->orders.hurry,
+		     is_hurried || port->is_leaving);
+}
+
+uint64_t port_unbegun(const struct port *port)
+{
+	uint64_t i = port->head;
+
+	while (i != port->tail &&
+	       slot_word_state(atomic_load_explicit(
+		       &channel_slot(&port->channel, i)->word,
+		       memory_order_relaxed)) != SLOT_QUEUED)
+		i++;
+	return i;
 }
 
 /* ---- handing over ---------------------------------------------------------- */

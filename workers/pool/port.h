@@ -33,6 +33,7 @@ struct piece {
 	uint32_t out_stride; /* or SLOT_LOOSE */
 	bool is_single;	     /* one task with an output of any size */
 	bool is_last;	     /* the job has no more to give, for good */
+	uint8_t level;	     /* the engine's: how urgent */
 	/* the port's: */
 	uint32_t tag;
 	uint64_t mark_before, mark; /* of the input arena */
@@ -52,6 +53,7 @@ struct port {
 	enum port_state state;
 	bool is_closing;     /* its workers leave when nothing is queued */
 	bool is_leaving;     /* this one does, not those after it */
+	bool is_hurried;     /* its chunks end early */
 	bool was_leaving;    /* it was told so, if only for a while */
 	uint32_t generation; /* of its worker */
 	uint32_t spin_usec;  /* as in channel_orders */
@@ -108,6 +110,13 @@ void port_close(struct port *port);
 /* The worker, but none that follows, leaves when nothing is queued; or stays, if it
  * has not left yet. */
 void port_set_leaving(struct port *port, bool is_leaving);
+
+/* A chunk that runs ends with the item that does, for something more urgent. */
+void port_set_hurried(struct port *port, bool is_hurried);
+
+/* The first slot that the worker has not begun, as far as it can be seen; tail when
+ * there is none. */
+uint64_t port_unbegun(const struct port *port);
 
 static inline uint32_t port_load(const struct port *port)
 {

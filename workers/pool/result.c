@@ -440,7 +440,7 @@ static int apply_async(struct reeve_pool *pool, reeve_task_fn *fn,
 	int error = check_task(pool, input, size);
 
 	if (spec)
-		wishes = (struct job_wishes){ spec->max_crashes,
+		wishes = (struct job_wishes){ spec->priority, spec->max_crashes,
 					      spec->retry_delay_usec };
 	if (error == 0)
 		error = pool_prepare(pool, fn, &wishes, &job);

@@ -133,8 +133,11 @@ int pool_prepare(const struct reeve_pool *pool, reeve_task_fn *fn,
 {
 	const struct reeve_pool_spec *s = &pool->spec;
 
-	if (!fn || wishes->max_crashes > REEVE_CRASHES_MAX)
+	if (!fn || wishes->max_crashes > REEVE_CRASHES_MAX ||
+	    wishes->priority < REEVE_PRIORITY_MIN ||
+	    wishes->priority > REEVE_PRIORITY_MAX)
 		return -EINVAL;
+	job->level = (unsigned)(wishes->priority - REEVE_PRIORITY_MIN);
 	job->fn = fn;
 	job->function = (uint64_t)(uintptr_t)fn;
 	job->max_crashes = wishes->max_crashes ?: s->max_crashes_per_task;

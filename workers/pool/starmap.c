@@ -76,6 +76,9 @@ int64_t reeve_pool_starmap(struct reeve_pool *pool, reeve_task_fn *fn,
 		.output_size = spec->output_size,
 		.output_sizes = spec->output_sizes,
 		.outcomes = spec->outcomes,
+		.priority = spec->priority,
+		.max_crashes = spec->max_crashes,
+		.retry_delay_usec = spec->retry_delay_usec,
 		.chunksize = spec->chunksize,
 	};
 	return reeve_pool_map(pool, fn, &items);

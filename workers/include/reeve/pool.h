@@ -45,6 +45,8 @@ REEVE_DECLARATIONS_BEGIN
 #define REEVE_PROCESSES_MAX 512
 #define REEVE_HANDLERS_MAX  256	 /* of one pool, its initializer included */
 #define REEVE_CRASHES_MAX   1000 /* of one task */
+#define REEVE_PRIORITY_MIN  (-15)
+#define REEVE_PRIORITY_MAX  15
 
 struct reeve_pool;
 struct reeve_result;
@@ -300,6 +302,10 @@ struct reeve_apply_spec {
 	/* The input is not copied: it stays as it is until there is an outcome.
 	 * For large ones; they do not count for queue_bytes. */
 	bool input_stays;
+	/* More urgent is more: REEVE_PRIORITY_MIN to _MAX. While one waits, no
+	 * less urgent one is begun: it waits only for those that run, of a chunk
+	 * for the item that does. Among equals first come, first served. */
+	int priority;
 	/* For this task instead of the pool's; 0: the pool's. */
 	unsigned max_crashes;
 	uint64_t retry_delay_usec;
@@ -323,7 +329,8 @@ struct reeve_map_spec {
 	size_t output_size;
 	size_t *output_sizes; /* NULL, or n: how large each output was */
 	struct reeve_outcome *outcomes; /* NULL, or n: what became of each */
-	unsigned max_crashes; /* of an item: as in struct reeve_apply_spec */
+	int priority;	      /* as in struct reeve_apply_spec, like these: */
+	unsigned max_crashes; /* of an item */
 	uint64_t retry_delay_usec;
 	/* Items per hand-over; 0: a quarter of each worker's share. */
 	size_t chunksize;
@@ -356,6 +363,9 @@ struct reeve_starmap_spec {
 	size_t output_size;
 	size_t *output_sizes;
 	struct reeve_outcome *outcomes;
+	int priority;
+	unsigned max_crashes;
+	uint64_t retry_delay_usec;
 	size_t chunksize;
 };
 
@@ -406,7 +416,8 @@ struct reeve_imap_spec {
 	/* Items begun and not yet fetched: at most so many. 0: 1,024, or two
 	 * chunks for each worker. */
 	size_t window;
-	unsigned max_crashes; /* of an item: as in struct reeve_apply_spec */
+	int priority;	      /* as in struct reeve_apply_spec, like these: */
+	unsigned max_crashes; /* of an item */
 	uint64_t retry_delay_usec;
 };
 
