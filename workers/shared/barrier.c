@@ -35,6 +35,10 @@
 #define ONE_ROUND UINT32_C(4)
 #define ENDINGS	  64U /* rounds whose end is remembered */
 
+/* Who is late, or has acted, is to end the round, which takes the guard: so much
+ * longer it waits for that, should its holder have been stopped. */
+#define LAST_USEC USEC_PER_SEC
+
 struct barrier_memory {
 	struct region_head head;
 	uint32_t n_parties;
@@ -54,9 +58,9 @@ struct reeve_barrier {
 /* ---- under the guard ------------------------------------------------------------- */
 
 /* Whatever a dead holder was doing, what it left is right: see the essay. */
-static int enter(struct barrier_memory *m)
+static int enter(struct barrier_memory *m, uint64_t end_usec)
 {
-	return MIN(latch_lock(&m->guard, UINT64_MAX), 0);
+	return MIN(latch_lock_in_time(&m->guard, end_usec), 0);
 }
 
 static void leave(struct barrier_memory *m)
@@ -206,7 +210,7 @@ int reeve_barrier_open(int fd, const struct reeve_barrier_spec *spec,
 
 reeve_barrier *reeve_barrier_free(reeve_barrier *barrier)
 {
-	if (barrier && enter(barrier->memory) == 0) {
+	if (barrier && enter(barrier->memory, UINT64_MAX) == 0) {
 		struct ledger_entry *e = ledger_find(&barrier->memory->ledger);
 
 		if (e)
@@ -227,7 +231,7 @@ int reeve_barrier_fd(const reeve_barrier *barrier)
 /* A party that died breaks it, once for all who wait. */
 static void look_for_dead(struct barrier_memory *m, uint32_t round)
 {
-	if (enter(m) < 0)
+	if (enter(m, 0) < 0)
 		return;
 	if (round_now(m) == round && ledger_is_due(&m->ledger))
 		(void)bury(m, party_is_dead);
@@ -276,7 +280,7 @@ static int wait_for_others(struct barrier_memory *m, uint32_t round,
 
 	if (r == 0)
 		return outcome(m, round);
-	if (enter(m) < 0)
+	if (enter(m, usec_add(end_usec, LAST_USEC)) < 0)
 		return r;
 	if (round_now(m) == round)
 		break_it(m);
@@ -287,11 +291,12 @@ static int wait_for_others(struct barrier_memory *m, uint32_t round,
 }
 
 /* The last one: all others wait for what it does. */
-static int act(reeve_barrier *b, uint32_t round)
+static int act(reeve_barrier *b, uint32_t round, uint64_t end_usec)
 {
 	struct barrier_memory *m = b->memory;
 	int said = b->action(b->arg);
-	int r = enter(m);
+	int r = enter(m, usec_add(MAX(end_usec, clock_monotonic_usec()),
+				  LAST_USEC));
 
 	if (r < 0)
 		return r;
@@ -337,31 +342,45 @@ static int arrive(reeve_barrier *b, uint32_t *ret_round, uint32_t *ret_index)
 	return ARRIVAL_PASS;
 }
 
+/* Arrives, in the next round if all of this one are there. Returns enum arrival, or
+ * -errno. */
+static int arrive_in_time(reeve_barrier *b, uint64_t end_usec,
+			  uint32_t *ret_round, uint32_t *ret_index)
+{
+	struct barrier_memory *m = b->memory;
+	int how, r;
+
+	for (;;) {
+		r = enter(m, end_usec);
+		if (r < 0)
+			return r;
+		how = arrive(b, ret_round, ret_index);
+		leave(m);
+		if (how != ARRIVAL_FULL)
+			return how;
+		r = sleep_through(m, *ret_round, end_usec);
+		if (r < 0)
+			return r;
+		if (clock_monotonic_usec() >= end_usec)
+			return -ETIMEDOUT;
+	}
+}
+
 int reeve_barrier_wait(reeve_barrier *barrier, uint64_t timeout_usec)
 {
 	uint64_t end_usec = usec_add(clock_monotonic_usec(), timeout_usec);
 	uint32_t round = 0, index = 0;
-	struct barrier_memory *m;
-	int how, r;
+	int how, r = 0;
 
 	if (!barrier)
 		return -EINVAL;
-	m = barrier->memory;
-	do {
-		r = enter(m);
-		if (r < 0)
-			return r;
-		how = arrive(barrier, &round, &index);
-		leave(m);
-		if (how == ARRIVAL_FULL)
-			r = sleep_through(m, round, end_usec);
-	} while (how == ARRIVAL_FULL && r == 0);
+	how = arrive_in_time(barrier, end_usec, &round, &index);
 	if (how < 0)
 		return how;
 	if (how == ARRIVAL_WAIT)
-		r = wait_for_others(m, round, end_usec);
+		r = wait_for_others(barrier->memory, round, end_usec);
 	else if (how == ARRIVAL_ACT)
-		r = act(barrier, round);
+		r = act(barrier, round, end_usec);
 	return r < 0 ? r : (int)index;
 }
 
@@ -376,7 +395,7 @@ int reeve_barrier_enter(reeve_barrier *barrier)
 	if (!barrier)
 		return -EINVAL;
 	m = barrier->memory;
-	r = enter(m);
+	r = enter(m, UINT64_MAX);
 	if (r < 0)
 		return r;
 	is_there = entry_of_self(m) != NULL;
@@ -390,7 +409,7 @@ int reeve_barrier_abort(reeve_barrier *barrier)
 
 	if (!barrier)
 		return -EINVAL;
-	r = enter(barrier->memory);
+	r = enter(barrier->memory, UINT64_MAX);
 	if (r < 0)
 		return r;
 	break_it(barrier->memory);
@@ -408,7 +427,7 @@ int reeve_barrier_reset(reeve_barrier *barrier)
 	if (!barrier)
 		return -EINVAL;
 	m = barrier->memory;
-	r = enter(m);
+	r = enter(m, UINT64_MAX);
 	if (r < 0)
 		return r;
 	end_round(m, false, 0);
@@ -434,7 +453,7 @@ int reeve_barrier_n_waiting(const reeve_barrier *barrier)
 
 	if (!barrier)
 		return -EINVAL;
-	r = enter(barrier->memory);
+	r = enter(barrier->memory, UINT64_MAX);
 	if (r < 0)
 		return r;
 	r = (int)count_arrivals(barrier->memory);

@@ -133,9 +133,9 @@ int reeve_condition_fd(const reeve_condition *condition)
 /* ---- under the guard ------------------------------------------------------------- */
 
 /* Whatever a dead holder was doing, what it left is right: see the essay. */
-static int enter(struct condition_memory *m)
+static int enter(struct condition_memory *m, uint64_t end_usec)
 {
-	return MIN(latch_lock(&m->guard, UINT64_MAX), 0);
+	return MIN(latch_lock_in_time(&m->guard, end_usec), 0);
 }
 
 static void leave(struct condition_memory *m)
@@ -217,10 +217,11 @@ static struct place *find_free(struct condition_memory *m)
 	return NULL;
 }
 
-static int take_place(struct condition_memory *m, struct place **ret_place)
+static int take_place(struct condition_memory *m, uint64_t end_usec,
+		      struct place **ret_place)
 {
 	struct place *p;
-	int r = enter(m);
+	int r = enter(m, end_usec);
 
 	if (r < 0)
 		return r;
@@ -251,7 +252,7 @@ static void sleep_until_told(struct condition_memory *m, struct place *p,
 
 	while (r == 0 && atomic_load(&p->word) == PLACE_WAITS) {
 		r = region_wait(&p->word, PLACE_WAITS, end_usec);
-		if (atomic_load(&p->word) != PLACE_WAITS || enter(m) < 0)
+		if (atomic_load(&p->word) != PLACE_WAITS || enter(m, 0) < 0)
 			continue;
 		look_for_dead(m, party_is_dead);
 		leave(m);
@@ -268,7 +269,7 @@ static int wait_until(reeve_condition *c, uint64_t end_usec)
 		return -EPERM;
 	if (!lock_is_sound(c->lock))
 		return -EOWNERDEAD;
-	r = take_place(c->memory, &p);
+	r = take_place(c->memory, end_usec, &p);
 	if (r < 0)
 		return r;
 	depth = lock_give_up(c->lock);
@@ -323,7 +324,7 @@ static int notify(reeve_condition *c, uint64_t n)
 	if (!lock_is_held(c->lock))
 		return -EPERM;
 	m = c->memory;
-	r = enter(m);
+	r = enter(m, UINT64_MAX);
 	if (r < 0)
 		return r;
 	for (; n > 0 && (p = tell(m, atomic_load(&m->n_came))); n--)

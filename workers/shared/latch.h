@@ -23,6 +23,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "workers/base/sys/clock.h"
+#include "workers/shared/region.h"
 #include "workers/shared/robust.h"
 
 struct latch {
@@ -46,6 +48,20 @@ static inline int latch_lock(struct latch *latch, uint64_t end_usec)
 	if (r < 0)
 		robust_pend(self, NULL);
 	return r;
+}
+
+/* The same for a call whose own time is over at end_usec: that long, but at least
+ * REGION_LOOK_USEC. It is held for a moment, unless its holder was stopped, or
+ * what stands there is nonsense. */
+static inline int latch_lock_in_time(struct latch *latch, uint64_t end_usec)
+{
+	int r = latch_lock(latch, 0);
+	uint64_t least;
+
+	if (r != -ETIMEDOUT)
+		return r;
+	least = clock_monotonic_usec() + REGION_LOOK_USEC;
+	return latch_lock(latch, end_usec > least ? end_usec : least);
 }
 
 /* It is held. */

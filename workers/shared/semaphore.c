@@ -143,9 +143,9 @@ static void count_free(struct semaphore_memory *m)
 	atomic_store(&m->n_free, (uint32_t)n_left);
 }
 
-static int enter(struct semaphore_memory *m)
+static int enter(struct semaphore_memory *m, uint64_t end_usec)
 {
-	int r = latch_lock(&m->guard, UINT64_MAX);
+	int r = latch_lock_in_time(&m->guard, end_usec);
 
 	if (r == 1)
 		count_free(m);
@@ -225,11 +225,13 @@ static void say_that_some_sleep(struct semaphore_memory *m)
 /* ---- acquiring and releasing ----------------------------------------------------- */
 
 /* For who did not get one at once: looks for the dead too, and passes on what
- * others may be waiting for. Returns what take() does; *ret_word: to sleep on. */
-static int take_slowly(struct semaphore_memory *m, uint32_t *ret_word)
+ * others may be waiting for. Returns what take() does, or -ETIMEDOUT; *ret_word: to
+ * sleep on. */
+static int take_slowly(struct semaphore_memory *m, uint64_t end_usec,
+		       uint32_t *ret_word)
 {
 	bool is_next = false;
-	int r = enter(m);
+	int r = enter(m, end_usec);
 
 	if (r < 0)
 		return r;
@@ -252,7 +254,7 @@ static int wait_and_take(struct semaphore_memory *m, uint64_t end_usec)
 	int r;
 
 	for (;;) {
-		r = take_slowly(m, &word);
+		r = take_slowly(m, end_usec, &word);
 		if (r != -EAGAIN)
 			return r;
 		if (late < 0)
@@ -270,17 +272,17 @@ int reeve_semaphore_acquire(reeve_semaphore *semaphore, uint64_t timeout_usec)
 	if (!semaphore)
 		return -EINVAL;
 	m = semaphore->memory;
-	r = enter(m);
-	if (r < 0)
-		return r;
-	r = take(m);
-	leave(m);
+	r = enter(m, 0);
+	if (r == 0) {
+		r = take(m);
+		leave(m);
+	}
 	if (r == 0)
 		return 0;
 	if (timeout_usec > 0)
 		return wait_and_take(m, usec_add(clock_monotonic_usec(),
 						 timeout_usec));
-	r = take_slowly(m, &word);
+	r = take_slowly(m, 0, &word);
 	return r == -EAGAIN ? -ETIMEDOUT : r;
 }
 
@@ -293,7 +295,7 @@ int reeve_semaphore_release(reeve_semaphore *semaphore)
 	if (!semaphore)
 		return -EINVAL;
 	m = semaphore->memory;
-	r = enter(m);
+	r = enter(m, UINT64_MAX);
 	if (r < 0)
 		return r;
 	r = give(m);

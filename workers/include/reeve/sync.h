@@ -22,10 +22,12 @@
  *   All functions may be called from any thread, but reeve_..._free(), which
  *   must be the last call on its handle; none from a signal handler. None is a
  *   cancellation point. A handle of NULL is -EINVAL, or does nothing.
+ *   A process that is stopped in the middle of a call may hold up others, until
+ *   it goes on or is killed; timeouts are kept, that of a Barrier to a second.
  *   The processes that share an object see each other in one PID namespace,
  *   and trust each other: one that writes nonsense into the memory of a Lock
- *   may crash those who use it, and into any other's may make calls fail or
- *   wait until their time is over.
+ *   may crash those who use it. Into any other's, it may make calls fail or wait
+ *   until their time is over, or, if they have none, without end.
  *   The fd of a handle is the handle's: pass it on, do not close or write it.
  */
 #ifndef REEVE_SYNC_H
