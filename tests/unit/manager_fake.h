@@ -274,6 +274,19 @@ static inline void *fake_serve(void *arg)
 
 /* ---- its life --------------------------------------------------------------------- */
 
+/* A child that was just forked may not have closed its copy of the last one. */
+static inline void fake_listen(struct fake *f)
+{
+	uint64_t end = clock_monotonic_usec() + 5 * USEC_PER_SEC;
+	int r;
+
+	while ((r = address_listen(f->address, &f->listen_fd, f->address)) ==
+		       -EADDRINUSE &&
+	       clock_monotonic_usec() < end)
+		(void)poll(NULL, 0, 1);
+	ck_assert_int_eq(r, 0);
+}
+
 /* At the same address as before, or at one of its own. */
 static inline void fake_start(struct fake *f)
 {
@@ -281,8 +294,7 @@ static inline void fake_start(struct fake *f)
 		(void)snprintf(f->address, sizeof(f->address),
 			       "unix:@reeve-fake-%d-%p", (int)getpid(),
 			       (void *)f);
-	ck_assert_int_eq(address_listen(f->address, &f->listen_fd, f->address),
-			 0);
+	fake_listen(f);
 	f->stop_fd = eventfd(0, EFD_CLOEXEC);
 	for (int i = 0; i < FAKE_CLIENTS; i++)
 		f->clients[i].fd = -1;
