@@ -28,7 +28,7 @@
 
 #define FAKE_KEY     "a key"
 #define FAKE_CLIENTS 16
-#define SHORT_USEC   (60 * USEC_PER_MSEC) /* in place of seconds */
+#define SHORT_USEC   (300 * USEC_PER_MSEC) /* in place of seconds */
 
 struct fake_request {
 	int64_t id, verb, object;

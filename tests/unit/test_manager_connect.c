@@ -94,9 +94,12 @@ END_TEST
 START_TEST(test_connect_ended)
 {
 	struct fake f = { .hangs_up = true };
+	int r;
 
 	fake_start(&f);
-	ck_assert_int_eq(connect_to(&f, FAKE_KEY, SHORT_USEC), -ECONNRESET);
+	r = connect_to(&f, FAKE_KEY, SHORT_USEC);
+	/* the last try may be cut short by the end of the time */
+	ck_assert(r == -ECONNRESET || r == -ETIMEDOUT);
 	ck_assert_int_gt(f.n_connects, 1);
 	ck_assert_int_le(f.n_connects, CLIENT_TRIES_MAX);
 	fake_stop(&f);
@@ -243,7 +246,7 @@ START_TEST(test_away)
 	m = fake_client(&f);
 	p = fake_proxy(m, REEVE_OBJECT_DICT);
 	fake_stop(&f);
-	m->reconnect_usec = 200 * USEC_PER_MSEC;
+	m->reconnect_usec = 2 * USEC_PER_SEC;
 	begin = clock_monotonic_usec();
 	ck_assert_int_eq(reeve_proxy_clear(p), -ESHUTDOWN);
 	first = clock_monotonic_usec() - begin;
@@ -272,6 +275,7 @@ START_TEST(test_replaced)
 
 	fake_start(&f);
 	m = fake_client(&f);
+	m->reconnect_usec = 5 * USEC_PER_SEC;
 	p = fake_proxy(m, REEVE_OBJECT_DICT);
 	f.refusal = -EACCES;
 	fake_restart(&f);
