@@ -287,7 +287,7 @@ SIMULATOR := $(BUILD)/tests/unit/test_pool_sim
 DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_resize pool_retry pool_priority pool_syscalls pool_soft pool_soft_race pool_keeper_leave \
 	queue_deaths queue_join queue_repair sync_lock sync_semaphore sync_condition \
 	sync_event sync_barrier array pipe bell latch repair \
-	manager_greed manager_latency)
+	manager_greed manager_latency manager_snapshot manager_keeper)
 WALK := $(BUILD)/tests/unit/test_lifecycle_walk
 soak: TOTALS = $(BUILD)/soak.totals
 soak: all $(INTEGRATION) $(WALK) $(SIMULATOR) $(DEATHS) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60, many random lives, a million schedules

@@ -127,6 +127,7 @@ START_TEST(test_path_and_snapshot)
 	/* in use */
 	pid_t first = pid;
 	int first_fd = output_fd;
+	struct buf first_output = output;
 
 	run(address, NULL, NULL);
 	wait_for("Address already in use");
@@ -137,6 +138,7 @@ START_TEST(test_path_and_snapshot)
 	guest_close(&g);
 	pid = first;
 	output_fd = first_fd;
+	output = first_output;
 	ck_assert_int_eq(stop(SIGTERM), 0);
 }
 END_TEST

@@ -240,6 +240,11 @@ START_TEST(test_no_descriptors)
 	}
 	ck_assert_int_eq(r, -EMFILE);
 	ck_assert_uint_gt(n, 10);
+	/* the next one is told later: there is a pause */
+	guest_connect(&one, server.address);
+	ck_assert_int_lt(guest_wait(&one, POLLIN, SERVER_PAUSE_USEC / 4000), 0);
+	ck_assert_int_eq(guest_prepare(&one, KEY), -EMFILE);
+	guest_close(&one);
 	for (size_t i = 0; i < n; i++)
 		ck_assert_int_eq(guest_ping(&guests[i]), 0);
 	for (size_t i = 0; i < n; i++)

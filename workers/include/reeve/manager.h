@@ -76,7 +76,8 @@ struct reeve_manager_spec {
 	unsigned max_clients;		 /* 1,024 */
 	size_t max_objects;		 /* 65,536 */
 	size_t max_bytes;		 /* of all objects; 1 GiB */
-	size_t max_output_bytes; /* answers that a client does not read; 64 MiB */
+	size_t max_output_bytes; /* answers that a client does not read, at least
+				  * 20 MiB; 64 MiB */
 	/* Deaths of the server within restart_interval_usec after which the
 	 * manager gives up: then all is -ESHUTDOWN. 5 in 10 s. */
 	unsigned restart_limit;

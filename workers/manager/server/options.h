@@ -22,7 +22,8 @@
 	X(BYTES, 0, "max-bytes", "SIZE", "1G", "a size above 0",               \
 	  "memory of all objects")                                             \
 	X(OUTPUT, 0, "max-output", "SIZE", "64M", "a size above 0",            \
-	  "answers that a client does not read; then it is disconnected")      \
+	  "answers that a client does not read; then it is disconnected; "     \
+	  "at least 20M")                                                      \
 	X(RESTARTS, 0, "restart-limit", "N/TIME", "5/10s",                     \
 	  "a number and a time: 5/10s",                                        \
 	  "deaths of the server in TIME after which to give up")               \
