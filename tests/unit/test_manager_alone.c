@@ -25,7 +25,6 @@ static void run(const char *address, const char *more, const char *value)
 
 	(void)snprintf(program, sizeof(program), "%s", program_path());
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	buf_done(&output);
 	output = BUF_INIT(65536);
 	pid = fork();
 	if (pid == 0) {
