@@ -1,4 +1,4 @@
-/* One that cannot be loaded while a certain file is there. */
+/* One that cannot be loaded while a certain file is there: it crashes, or hangs. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,4 +18,7 @@ __attribute__((constructor)) static void begin(void)
 
 	if (file && access(file, F_OK) == 0)
 		abort();
+	file = getenv("REEVE_TEST_HANG");
+	while (file && access(file, F_OK) == 0)
+		pause();
 }

@@ -8,6 +8,9 @@
 
 static long factor = 1;
 
+extern long not_a_function;
+long not_a_function = 7;
+
 int prepare(void *argument, size_t size);
 int refuse(void *argument, size_t size);
 int multiply(void *input, size_t size, struct reeve_reply *reply);

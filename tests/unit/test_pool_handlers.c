@@ -144,6 +144,7 @@ static void check_refused(const char *const symbols[],
 START_TEST(test_refused)
 {
 	const char *const missing[] = { "multiply", "no_such_symbol", NULL };
+	const char *const variable[] = { "not_a_function", NULL };
 	const char *const one[] = { "multiply", NULL };
 	const char *const twice[] = { "multiply", "multiply", NULL };
 	const char *const none[] = { NULL };
@@ -153,6 +154,7 @@ START_TEST(test_refused)
 	struct reeve_pool_spec spec = { .service = service };
 
 	check_refused(missing, spec, -ELIBBAD, "no_such_symbol");
+	check_refused(variable, spec, -ELIBBAD, "a variable, not a function");
 	spec.handler_initializer = handler(init, good, "refuse");
 	check_refused(one, spec, -ELIBBAD, "the initializer returned -13");
 	spec.handler_initializer = "/no/such/file.so:init";
@@ -215,7 +217,7 @@ static pid_t first_worker(struct reeve_pool *pool)
 	return w.pid;
 }
 
-static void set_crash(const char *file, bool is_on)
+static void set_file(const char *file, bool is_on)
 {
 	if (is_on)
 		(void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
@@ -241,20 +243,46 @@ START_TEST(test_crashing_constructor)
 	(void)snprintf(file, sizeof(file), "%s/crash",
 		       getenv("TMPDIR") ?: "/tmp");
 	ck_assert_int_eq(setenv("REEVE_TEST_CRASH", file, 1), 0);
-	set_crash(file, true);
+	set_file(file, true);
 	ck_assert_int_eq(reeve_pool_new(&spec, &pool), -ELIBBAD);
 	ck_assert_msg(strstr(error, "SIGABRT"), "said: %s", error);
-	set_crash(file, false);
+	set_file(file, false);
 	ck_assert_int_eq(reeve_pool_new(&spec, &pool), 0);
 	ck_assert_int_eq(reeve_pool_handler(pool, name, &fn), 0);
 	/* A successor cannot start: the pool says so, nobody waits. */
-	set_crash(file, true);
+	set_file(file, true);
 	ck_assert_int_eq(kill(first_worker(pool), SIGKILL), 0);
 	ck_assert_int_eq(reeve_pool_apply(pool, fn, NULL, 0, NULL, NULL, &o),
 			 -ESHUTDOWN);
 	ck_assert_msg(strstr(o.message, "SIGABRT"), "said: %s", o.message);
-	set_crash(file, false);
+	set_file(file, false);
 	reeve_pool_free(pool);
+}
+END_TEST
+
+/* What hung is said, and not that the program is the wrong one. */
+START_TEST(test_hanging_constructor)
+{
+	char file[PATH_MAX], name[NAME_SIZE];
+	const char *handlers[] = { handler(name, crashing, "nothing"), NULL };
+	struct reeve_pool_spec spec = {
+		.processes = 1,
+		.service = _i ? REEVE_SERVICE_THREAD : REEVE_SERVICE_CALLER,
+		.handlers = handlers,
+		.worker_program = program,
+		.start_timeout_usec = 100000,
+		.error = error,
+		.error_size_bytes = sizeof(error),
+	};
+	struct reeve_pool *pool;
+
+	(void)snprintf(file, sizeof(file), "%s/hang",
+		       getenv("TMPDIR") ?: "/tmp");
+	ck_assert_int_eq(setenv("REEVE_TEST_HANG", file, 1), 0);
+	set_file(file, true);
+	ck_assert_int_eq(reeve_pool_new(&spec, &pool), -ELIBBAD);
+	ck_assert_msg(strstr(error, "not ready in 0.100 s"), "said: %s", error);
+	set_file(file, false);
 }
 END_TEST
 
@@ -266,6 +294,7 @@ int main(int argc, char **argv)
 		test_refused,
 		test_no_program,
 		test_crashing_constructor,
+		test_hanging_constructor,
 		test_pointers_are_no_handlers,
 	};
 

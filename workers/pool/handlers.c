@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 #include "workers/pool/pool.h"
 
 #define READY_LOOK_USEC UINT64_C(500)
+/* The keeper ends who is not ready in time, and says what hung: wait for that. */
+#define VERDICT_USEC (2 * USEC_PER_SEC)
 
 /* Their addresses are the tokens. */
 static const char tokens[HANDLERS_MAX];
@@ -153,7 +156,8 @@ static void say_why(struct reeve_pool *pool)
 	if (pool->is_broken)
 		text = pool->why.message;
 	else if (atomic_load(&pool->board->n_start_failures) == 0)
-		text = "reeve-worker did not start: is it of this version?";
+		text = "reeve-worker did not start, or was killed by what it "
+		       "loaded: is it of this version?";
 	if (s->error && s->error_size_bytes > 0)
 		(void)snprintf(s->error, s->error_size_bytes, "%s", text);
 }
@@ -161,7 +165,8 @@ static void say_why(struct reeve_pool *pool)
 int handlers_await(struct reeve_pool *pool)
 {
 	uint64_t end =
-		usec_add(clock_monotonic_usec(), pool->spec.start_timeout_usec);
+		usec_add(clock_monotonic_usec(),
+			 usec_add(pool->spec.start_timeout_usec, VERDICT_USEC));
 	int r = pool_enter(pool);
 
 	if (r < 0)
@@ -178,6 +183,22 @@ int handlers_await(struct reeve_pool *pool)
 
 /* ---- in the worker ---------------------------------------------------------------- */
 
+/* Variables are symbols, too. */
+static bool is_variable(const void *address)
+{
+	void *found = NULL;
+	const ElfW(Sym) * symbol;
+	Dl_info info;
+	unsigned type;
+
+	if (!dladdr1(address, &info, &found, RTLD_DL_SYMENT) || !found ||
+	    info.dli_saddr != address)
+		return false;
+	symbol = found;
+	type = ELF64_ST_TYPE(symbol->st_info); /* as ELF32_ST_TYPE */
+	return type == STT_OBJECT || type == STT_COMMON || type == STT_TLS;
+}
+
 /* The function of one handler; NULL: *ret_error says why not. */
 static void *load(const char *handler, const char **ret_error)
 {
@@ -191,8 +212,12 @@ static void *load(const char *handler, const char **ret_error)
 	file[symbol - handler - 1] = '\0';
 	object = dlopen(file, RTLD_NOW | RTLD_LOCAL);
 	function = object ? dlsym(object, symbol) : NULL;
-	if (!function)
+	if (!function) {
 		*ret_error = dlerror() ?: "the symbol's value is 0";
+	} else if (is_variable(function)) {
+		*ret_error = "the symbol is a variable, not a function";
+		function = NULL;
+	}
 	return function;
 }
 
