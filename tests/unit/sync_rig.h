@@ -78,14 +78,15 @@ _unused_ static void slay(pid_t pid)
 	ck_assert_int_eq(end(pid), -SIGKILL);
 }
 
-/* Waits until *word is at least value. */
+/* Waits until *word is at least value; it may have wrapped on the way. */
 _unused_ static bool reaches(_Atomic uint32_t *word, uint32_t value)
 {
 	uint64_t last = clock_monotonic_usec() + DEADLINE_USEC;
 
-	while (atomic_load(word) < value && clock_monotonic_usec() < last)
+	while ((int32_t)(atomic_load(word) - value) < 0 &&
+	       clock_monotonic_usec() < last)
 		(void)sched_yield();
-	return atomic_load(word) >= value;
+	return (int32_t)(atomic_load(word) - value) >= 0;
 }
 
 /* Waits until the process sleeps in a futex: /proc/PID/wchan may say nothing,

@@ -447,7 +447,7 @@ static int change_on(void *arg)
 START_TEST(test_random_kills)
 {
 	struct account *x = account_new(_i == 1);
-	unsigned long n = rounds(150, 50000);
+	unsigned long n = rounds(150, 30000);
 	pid_t pids[CHANGERS];
 
 	for (int i = 0; i < CHANGERS; i++)
