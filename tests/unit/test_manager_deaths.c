@@ -1,5 +1,7 @@
 /* Managers whose server, keeper, owner or clients are killed: everybody is told,
  * once, nobody waits, nothing is half done. */
+#include <sys/stat.h>
+
 #include "tests/unit/manager_rig.h"
 #include "workers/base/pure/rng.h"
 
@@ -50,6 +52,51 @@ START_TEST(test_snapshot)
 	ck_assert_int_eq(reeve_proxy_length(d), 1);
 	ck_assert_int_eq(reeve_proxy_is_restored(d), 1);
 	reeve_proxy_free(d);
+	reeve_manager_free(m);
+}
+END_TEST
+
+static void set_one(reeve_manager *m)
+{
+	reeve_proxy *d = open_one(m, REEVE_OBJECT_DICT, "d");
+
+	ck_assert_int_eq(reeve_proxy_dict_set(d, REEVE_ANY("k"), REEVE_ANY(1)),
+			 0);
+	reeve_proxy_free(d);
+}
+
+/* Who ends a server is told whether all is kept. */
+START_TEST(test_the_last_snapshot_is_told)
+{
+	char file[PATH_MAX], hindrance[PATH_MAX + 8];
+	struct reeve_manager_spec spec = { .snapshot = file,
+					   .restart_limit = 1 };
+	struct reeve_any stats = reeve_any_nil();
+	reeve_manager *m;
+
+	(void)snprintf(file, sizeof(file), "%s/told", unit_tmpdir());
+	(void)snprintf(hindrance, sizeof(hindrance), "%s.new", file);
+	m = start_manager(spec);
+	set_one(m);
+	ck_assert_int_eq(reeve_manager_shutdown(m), 0);
+	reeve_manager_free(m);
+
+	m = start_manager(spec);
+	ck_assert_int_eq(mkdir(hindrance, 0700), 0);
+	set_one(m);
+	ck_assert_int_eq(reeve_manager_shutdown(m), -EISDIR);
+	ck_assert_int_eq(reeve_manager_shutdown(m), 0);
+	reeve_manager_free(m);
+	ck_assert_int_eq(rmdir(hindrance), 0);
+
+	m = start_manager(spec);
+	set_one(m);
+	for (int i = 0; i < 2; i++) { /* one more than it may */
+		kill_server(m);
+		(void)reeve_manager_stats(m, &stats);
+		reeve_any_free(&stats);
+	}
+	ck_assert_int_eq(reeve_manager_shutdown(m), -EIO);
 	reeve_manager_free(m);
 }
 END_TEST
@@ -335,5 +382,5 @@ START_TEST(test_fork)
 END_TEST
 
 MANAGER_MAIN("manager_deaths", test_told_once, test_snapshot,
-	     test_killed_again_and_again, test_given_up, test_owner_killed,
-	     test_client_killed, test_fork)
+	     test_the_last_snapshot_is_told, test_killed_again_and_again,
+	     test_given_up, test_owner_killed, test_client_killed, test_fork)

@@ -192,6 +192,7 @@ START_TEST(test_a_server_that_hangs)
 	ck_assert(!fd_wait_readable(m.pidfd, 50));
 	ck_assert_int_eq(kill(m.pid, SIGTERM), 0);
 	ck_assert_int_eq(manager_wait(&m), KEEPER_EXIT_FAILED);
+	ck_assert_int_eq(m.board->kept, -EIO);
 }
 END_TEST
 
@@ -211,7 +212,9 @@ START_TEST(test_what_is_kept)
 	v = guest_open(&g, REEVE_OBJECT_VALUE, "v", 0);
 	ck_assert_int_eq(guest_add(&g, v, 5), 5);
 	guest_close(&g);
+	ck_assert_int_eq(m.board->kept, 0);
 	ck_assert_int_eq(manager_stop(&m), 0);
+	ck_assert_int_eq(m.board->kept, 1);
 	ck_assert(!exists("snapshot.lock"));
 
 	m = manager_start(&o);

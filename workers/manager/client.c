@@ -223,7 +223,7 @@ struct reeve_manager *reeve_manager_free(struct reeve_manager *m)
 		return NULL;
 	r = client_enter(m);
 	reeve_assert(r == 0); /* -EBUSY: freed while a thread is in it */
-	owner_end(m);
+	(void)owner_end(m);
 	client_close_fd(m);
 	m->is_over = true; /* for proxies that should not be there any more */
 	client_leave(m);

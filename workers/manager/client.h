@@ -13,7 +13,7 @@
  * Operation
  *   client.c          entering, forks, handles
  *   client_connect.c  connecting, for the first time and again
- *   client_ask.c     requests and answers
+ *   client_call.c     requests and answers
  *   proxy*.c          proxies, and what each call sends
  *   start.c           a server of one's own
  */
@@ -136,7 +136,7 @@ int client_reconnect(struct reeve_manager *m);
 /* The pid of a server on this machine; 0: not connected, or not known. */
 pid_t client_peer(const struct reeve_manager *m);
 
-/* ---- client_ask.c ------------------------------------------------------------ */
+/* ---- client_call.c ----------------------------------------------------------- */
 
 struct request {
 	enum verb verb;
@@ -196,8 +196,9 @@ static inline struct reeve_any proxy_timeout(uint64_t timeout_usec)
 
 /* ---- start.c -------------------------------------------------------------------- */
 
-/* Ends the server, when this process has started it. */
-void owner_end(struct reeve_manager *m);
+/* Ends the server, when this process has started it. Returns 0, or -errno: its last
+ * snapshot is not written. */
+int owner_end(struct reeve_manager *m);
 /* In a forked child: it is not ours. Called between fork(2) and its return. */
 void owner_forget(struct reeve_manager *m);
 /* The pid of the server; -ESHUTDOWN: the keeper has given up, or is dead. */

@@ -22,8 +22,9 @@
  *   STARTING becomes RUNNING when a server accepts clients for the first time;
  *   after a death it stays RUNNING, with pid 0 until there is another server.
  *   FATAL, with error and reason: it gave up, and the process ends.
- *   SIGTERM to the keeper: the server writes its snapshot, tells its clients, and
- *   ends; then the keeper, with exit code 0. So does the owner's end.
+ *   SIGTERM to the keeper: the server tells its clients, writes its snapshot, and
+ *   ends; then the keeper, which says on the board whether all is kept, with exit
+ *   code 0 if it is. So does the owner's end.
  * Safety
  *   The owner only reads the board; reason is whole once state is FATAL.
  */
@@ -39,7 +40,7 @@
 
 #define KEEPER_ARGUMENT	 "--inherited"
 #define KEEPER_MAGIC	 UINT64_C(0x31726570656565b7)
-#define KEEPER_VERSION	 1
+#define KEEPER_VERSION	 2
 #define KEEPER_STOP_USEC UINT64_C(30000000) /* then the server is killed */
 
 enum keeper_fd {
@@ -55,6 +56,10 @@ enum keeper_exit {
 	KEEPER_EXIT_OK,
 	KEEPER_EXIT_FAILED = 1, /* said why */
 	KEEPER_EXIT_USAGE = 2,	/* arguments, or an order, that make no sense */
+	/* Of the server, to its keeper: its last snapshot is not written; and
+	 * the errno. */
+	KEEPER_EXIT_UNSAVED = 64,
+	KEEPER_EXIT_END = 256,
 };
 
 /* Whole numbers of struct reeve_manager_spec, defaults put in. */
@@ -85,5 +90,8 @@ struct keeper_board {
 	_Atomic int32_t pid;	   /* of the server that accepts; 0: none */
 	_Atomic uint64_t restarts; /* servers after the first one */
 	_Atomic int32_t error;	   /* FATAL: -errno */
+	_Atomic int32_t kept; /* told to end: 1: the last snapshot, if there is
+			       * to be one, is written; -errno: it is not; 0: it
+			       * is not known (yet) */
 	char reason[KEEPER_REASON_MAX];
 };

@@ -45,6 +45,7 @@
 struct owner {
 	int pidfd, bell_fd;
 	struct keeper_board *board;
+	bool has_snapshot;
 	pid_t pid; /* for showing */
 };
 
@@ -303,15 +304,28 @@ static void end_keeper(struct owner *o)
 	(void)waitid(P_PIDFD, (id_t)o->pidfd, &info, WEXITED | WNOHANG);
 }
 
-void owner_end(struct reeve_manager *m)
+/* After its end: is the last snapshot written? */
+static int look_at_kept(const struct owner *o)
+{
+	int kept = atomic_load(&o->board->kept);
+
+	if (!o->has_snapshot || kept > 0)
+		return 0;
+	return kept < 0 ? kept : -EIO;
+}
+
+int owner_end(struct reeve_manager *m)
 {
 	struct owner *o = m->owner;
+	int r;
 
 	if (!o)
-		return;
+		return 0;
 	m->owner = NULL;
 	end_keeper(o);
+	r = look_at_kept(o);
 	owner_free(o);
+	return r;
 }
 
 void owner_forget(struct reeve_manager *m)
@@ -371,6 +385,7 @@ int reeve_manager_start(const struct reeve_manager_spec *spec,
 	if (!o || !order)
 		return -ENOMEM;
 	o->pidfd = o->bell_fd = -1;
+	o->has_snapshot = s->snapshot != NULL;
 	r = fill_order(s, order);
 	if (r == 0)
 		r = listen_somewhere(s->address, order, &listen_fd);
@@ -394,7 +409,7 @@ int reeve_manager_shutdown(reeve_manager *m)
 		return r;
 	r = m->is_starter ? 0 : -EPERM;
 	if (m->owner) {
-		owner_end(m);
+		r = owner_end(m);
 		(void)client_lose(m, -ESHUTDOWN);
 		m->is_over = true;
 	}

@@ -89,7 +89,8 @@ struct reeve_manager_spec {
 /* Starts a server with its keeper, and connects. They end with the caller,
  * however that ends. Returns 0; -EINVAL (spec), -ENOENT (no program),
  * -EADDRINUSE, -EACCES, -EBADMSG (the snapshot cannot be read: it is left as it
- * is), -ETIMEDOUT, -ENOMEM, -EMFILE. */
+ * is), -EBUSY (another manager has it), -ENOENT, -EROFS (its directory), -ETIMEDOUT,
+ * -ENOMEM, -EMFILE. The reason is said on stderr. */
 REEVE_PUBLIC int reeve_manager_start(const struct reeve_manager_spec *spec,
 				     reeve_manager **ret_manager);
 
@@ -103,11 +104,14 @@ REEVE_PUBLIC int reeve_manager_connect(const char *address, const void *authkey,
 				       reeve_manager **ret_manager);
 
 /* Of who has started it: the server writes its snapshot, and ends; all clients
- * are told -ESHUTDOWN. Waits until it is gone. Returns 0; -EPERM (only
- * connected). */
+ * are told -ESHUTDOWN. Waits until it is gone. Returns 0, also when it was called
+ * before; -EPERM (only connected). It has ended, but its last snapshot is not
+ * written (the file is the one before): -ENOSPC and what else a file system may
+ * say, -EIO (the server or its keeper had died), -ETIMEDOUT (it took too long). */
 REEVE_PUBLIC int reeve_manager_shutdown(reeve_manager *manager);
 
-/* Disconnects; of who has started it: first shuts down. Frees. Its proxies must be
+/* Disconnects; of who has started it: first shuts down (whether the last snapshot
+ * is written only reeve_manager_shutdown() tells). Frees. Its proxies must be
  * freed before. Returns NULL. */
 REEVE_PUBLIC reeve_manager *reeve_manager_free(reeve_manager *manager);
 

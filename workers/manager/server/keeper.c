@@ -276,6 +276,21 @@ static void on_death(struct keeper *k, int code)
 	k->start_usec = k->failures.not_before_usec;
 }
 
+/* As it was told, or instead of it. */
+static void on_last_end(struct keeper *k, int code)
+{
+	int kept = -EIO;
+
+	if (code == KEEPER_EXIT_OK)
+		kept = 1;
+	else if (code > KEEPER_EXIT_UNSAVED)
+		kept = KEEPER_EXIT_UNSAVED - code;
+	else if (k->kill_usec == USEC_INFINITY)
+		kept = -ETIMEDOUT;
+	atomic_store(&k->board->kept, kept);
+	k->code = kept > 0 ? KEEPER_EXIT_OK : KEEPER_EXIT_FAILED;
+}
+
 static void on_server_end(struct keeper *k)
 {
 	int code = 0;
@@ -289,7 +304,7 @@ static void on_server_end(struct keeper *k)
 	atomic_store(&k->board->pid, 0);
 	ring(k);
 	if (k->is_stopping)
-		k->code = code == 0 ? KEEPER_EXIT_OK : KEEPER_EXIT_FAILED;
+		on_last_end(k, code);
 	else
 		on_death(k, code);
 	k->pid = 0;

@@ -302,6 +302,17 @@ static void say_bye(struct server *s)
 	}
 }
 
+/* As it was told. Returns the exit code. */
+static int finish(struct server *s)
+{
+	int r;
+
+	say_bye(s);
+	r = snapshot_finish(&s->snapshot, s->store);
+	return r < 0 ? MIN(KEEPER_EXIT_UNSAVED - r, KEEPER_EXIT_END - 1)
+		     : KEEPER_EXIT_OK;
+}
+
 static void end(struct server *s)
 {
 	struct peer *p;
@@ -342,7 +353,7 @@ int server_run(const struct server_config *config)
 {
 	struct server_report said = { 0 };
 	struct server *s = calloc(1, sizeof(*s));
-	int r;
+	int r, code;
 
 	if (!s)
 		return KEEPER_EXIT_FAILED;
@@ -350,11 +361,8 @@ int server_run(const struct server_config *config)
 	r = report(s, &said, begin(s, &said));
 	while (r == 0 && !s->is_stopping)
 		r = turn(s);
-	if (r == 0) {
-		say_bye(s);
-		r = snapshot_finish(&s->snapshot, s->store);
-	}
+	code = r < 0 ? KEEPER_EXIT_FAILED : finish(s);
 	end(s);
 	free(s);
-	return r < 0 ? KEEPER_EXIT_FAILED : KEEPER_EXIT_OK;
+	return code;
 }
