@@ -28,6 +28,31 @@ START_TEST(test_told_once)
 }
 END_TEST
 
+/* The same to who was busy elsewhere until another server was there, be it the one
+ * who has started it or not. */
+START_TEST(test_told_later)
+{
+	reeve_manager *m = start_manager((struct reeve_manager_spec){ 0 });
+	reeve_manager *other = connect_to(m);
+	reeve_manager *clients[] = { m, other };
+	reeve_proxy *d[2];
+	uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+
+	for (int i = 0; i < 2; i++)
+		d[i] = open_one(clients[i], REEVE_OBJECT_DICT, "d");
+	kill_server(m);
+	while (reeve_manager_pid(m) == 0 && clock_monotonic_usec() < end)
+		(void)poll(NULL, 0, 1);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(reeve_proxy_length(d[i]), -ESTALE);
+		ck_assert_int_eq(reeve_proxy_length(d[i]), 0);
+		reeve_proxy_free(d[i]);
+	}
+	reeve_manager_free(other);
+	reeve_manager_free(m);
+}
+END_TEST
+
 START_TEST(test_snapshot)
 {
 	char file[PATH_MAX];
@@ -381,6 +406,6 @@ START_TEST(test_fork)
 }
 END_TEST
 
-MANAGER_MAIN("manager_deaths", test_told_once, test_snapshot,
+MANAGER_MAIN("manager_deaths", test_told_once, test_told_later, test_snapshot,
 	     test_the_last_snapshot_is_told, test_killed_again_and_again,
 	     test_given_up, test_owner_killed, test_client_killed, test_fork)

@@ -201,5 +201,6 @@ static inline struct reeve_any proxy_timeout(uint64_t timeout_usec)
 int owner_end(struct reeve_manager *m);
 /* In a forked child: it is not ours. Called between fork(2) and its return. */
 void owner_forget(struct reeve_manager *m);
-/* The pid of the server; -ESHUTDOWN: the keeper has given up, or is dead. */
+/* The pid of the server, 0: none at the moment, or not ours; -ESHUTDOWN: the keeper
+ * has given up, or is dead. */
 int owner_look(const struct reeve_manager *m);

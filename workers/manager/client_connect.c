@@ -187,7 +187,7 @@ int client_reconnect(struct reeve_manager *m)
 					   : m->reconnect_usec);
 	for (;;) {
 		r = owner_look(m);
-		if (r == 0)
+		if (r >= 0) /* whether there is one at the moment, or not */
 			r = client_connect(m, end_usec);
 		if (r == 0)
 			return 0;
