@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "tests/unit/process_rig.h"
 #include "workers/base/pure/rng.h"
@@ -460,10 +461,37 @@ START_TEST(test_guard_has_nothing_of_ours)
 }
 END_TEST
 
+static void *change_environment(void *arg)
+{
+	const atomic_bool *is_over = arg;
+
+	for (unsigned n = 0; !atomic_load(is_over); n++)
+		(void)setenv("REEVE_TEST", n % 2 ? "odd" : "even", 1);
+	return NULL;
+}
+
+/* No lock that another thread of the owner held at the fork is waited for. */
+START_TEST(test_environment_changes_meanwhile)
+{
+	atomic_bool is_over = false;
+	pthread_t thread;
+
+	ck_assert_int_eq(
+		pthread_create(&thread, NULL, change_environment, &is_over), 0);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(run_process((struct reeve_process_spec){
+					 .function = return_arg }),
+				 0);
+	atomic_store(&is_over, true);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 UNIT_MAIN("process_life", test_killed_owner_takes_its_process_along,
 	  test_killed_group_takes_a_session_along,
 	  test_owner_killed_at_any_moment, test_detached_survives_owner,
 	  test_end_of_thread_ends_nobody, test_tree_dies_with_owner,
 	  test_tree_is_killed_whole,
 	  test_tree_of_the_reaped_is_known_by_its_mark,
-	  test_guard_is_hidden_from_wait, test_guard_has_nothing_of_ours)
+	  test_guard_is_hidden_from_wait, test_guard_has_nothing_of_ours,
+	  test_environment_changes_meanwhile)

@@ -60,10 +60,8 @@ static int run_function(void *arg)
 	if (spec->name)
 		(void)prctl(PR_SET_NAME, s->process->name, 0, 0, 0);
 	family_set_own_name(s->process->name);
-	if (spec->environment)
-		environ = s->environment;
-	else
-		(void)setenv(PROCESS_MARK_NAME, s->process->mark, 1);
+	/* Not by setenv(3), whose lock another thread may have held at the fork. */
+	environ = s->environment;
 	return spec->function(spec->arg);
 }
 
