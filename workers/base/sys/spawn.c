@@ -35,6 +35,7 @@
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/report.h"
 #include "workers/base/sys/spawn_child.h"
 #include "workers/base/sys/streams.h"
 
@@ -117,12 +118,23 @@ static pid_t clone_process(int cgroup_fd, bool is_sibling, int *pidfd)
 		.pidfd = (uint64_t)(uintptr_t)pidfd,
 		.exit_signal = is_sibling ? 0 : SIGCHLD,
 	};
+	pid_t pid;
+	int error;
 
 	if (cgroup_fd >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)cgroup_fd;
 	}
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	report_freeze();
+	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0) {
+		report_leave_others();
+		return 0;
+	}
+	error = errno;
+	report_thaw();
+	errno = error;
+	return pid;
 }
 
 static bool is_shortage(int error)
@@ -316,24 +328,26 @@ int spawn_start(const struct spawn_spec *spec, struct spawn_child *ret_child)
 		.parent_gid = getgid(),
 	};
 	struct spawn_child child = { .pidfd = -1 };
-	int report[2], r;
+	struct report report;
+	int r;
 
 	if (!is_valid(spec))
 		return -EINVAL;
 	if (spec->oom_score_adj)
 		(void)snprintf(plan.oom_text, sizeof(plan.oom_text), "%d",
 			       *spec->oom_score_adj);
-	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	plan.report_fd = report[1];
+	r = report_open(&report);
+	if (r < 0)
+		return r;
+	plan.report_fd = report.write_fd;
 	r = start(&plan, &child);
-	fd_close(report[1]);
+	report_close(&report);
 	if (r < 0) {
-		fd_close(report[0]);
+		fd_close(report.read_fd);
 		fd_close(child.pidfd);
 		return r;
 	}
-	child.report_fd = report[0];
+	child.report_fd = report.read_fd;
 	*ret_child = child;
 	return 0;
 }
