@@ -227,26 +227,136 @@ START_TEST(test_bad_calls)
 }
 END_TEST
 
-static void use_in_child(void *arg)
+START_TEST(test_handles_of_null)
 {
-	struct reeve_pool *pool = arg;
+	struct reeve_outcome outcome = { .kind = REEVE_DONE };
+	struct reeve_pool_stats stats = { .n_done = 1 };
+	struct reeve_progress progress;
+	struct reeve_item item;
+	const void *view;
+	size_t size;
+
+	ck_assert_int_eq(reeve_result_wait(NULL, 0), -EINVAL);
+	ck_assert_int_eq(reeve_result_get(NULL, 0, NULL, 0, NULL), -EINVAL);
+	ck_assert_int_eq(reeve_result_get_view(NULL, 0, &view, &size), -EINVAL);
+	ck_assert_int_eq(reeve_result_ready(NULL), -EINVAL);
+	ck_assert_int_eq(reeve_result_successful(NULL), -EINVAL);
+	ck_assert_int_eq(reeve_result_cancel(NULL), -EINVAL);
+	ck_assert_int_eq(reeve_result_progress(NULL, &progress), -EINVAL);
+	ck_assert_uint_eq(reeve_result_deaths(NULL, NULL, 1), 0);
+	ck_assert_ptr_null(reeve_result_ref(NULL));
+	ck_assert_ptr_null(reeve_result_unref(NULL));
+	reeve_result_outcome(NULL, &outcome);
+	ck_assert_int_eq(outcome.kind, REEVE_PENDING);
+	ck_assert_int_eq(reeve_iterator_next(NULL, 0, &item), -EINVAL);
+	ck_assert_ptr_null(reeve_iterator_free(NULL));
+	reeve_pool_stats(NULL, &stats);
+	ck_assert_uint_eq(stats.n_done, 0);
+	ck_assert_uint_eq(reeve_pool_workers(NULL, NULL, 1), 0);
+	ck_assert_uint_eq(reeve_pool_report(NULL, NULL, 1), 0);
+	ck_assert_int_eq(reeve_pool_dispatch(NULL), -EINVAL);
+	ck_assert_ptr_null(reeve_pool_free(NULL));
+}
+END_TEST
+
+START_TEST(test_outputs_of_null)
+{
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	const struct reeve_imap_spec none = { 0 };
+	struct reeve_result *result;
+	struct reeve_iterator *it;
+	const void *view;
+	size_t size;
+
+	check_square(pool, 2);
+	ck_assert_int_eq(reeve_pool_apply_async(pool, fail_on, NULL, 0, NULL,
+						&result),
+			 0);
+	ck_assert_int_eq(reeve_result_get(result, LONG_WAIT, NULL, 0, NULL),
+			 -EIO);
+	ck_assert_int_eq(reeve_result_get_view(result, 0, NULL, &size),
+			 -EINVAL);
+	ck_assert_int_eq(reeve_result_get_view(result, 0, &view, NULL),
+			 -EINVAL);
+	ck_assert_int_eq(reeve_result_progress(result, NULL), -EINVAL);
+	reeve_result_outcome(result, NULL);
+	reeve_result_unref(result);
+	ck_assert_int_eq(reeve_pool_imap(pool, square, &none, NULL), -EINVAL);
+	ck_assert_int_eq(reeve_pool_imap(pool, square, &none, &it), 0);
+	ck_assert_int_eq(reeve_iterator_next(it, LONG_WAIT, NULL), -EINVAL);
+	reeve_iterator_free(it);
+	reeve_pool_stats(pool, NULL);
+	ck_assert_uint_gt(reeve_pool_workers(pool, NULL, 1), 0);
+	end_pool(pool);
+}
+END_TEST
+
+/* What a child of the owner finds in its copy. */
+struct inheritance {
+	struct reeve_pool *pool;
+	struct reeve_result *over, *running;
+	struct reeve_iterator *it;
+};
+
+static bool is_refused(const struct inheritance *in)
+{
+	struct reeve_pool_stats stats = { .n_done = 1 };
+	struct reeve_item item;
 	uint64_t x = 1;
 
-	if (reeve_pool_apply(pool, square, &x, 8, NULL, NULL, NULL) !=
-		    -ECHILD ||
-	    reeve_pool_close(pool) != -ECHILD ||
-	    reeve_pool_dispatch(pool) != -ECHILD || reeve_pool_free(pool))
+	reeve_pool_stats(in->pool, &stats);
+	return reeve_pool_apply(in->pool, square, &x, 8, NULL, NULL, NULL) ==
+		       -ECHILD &&
+	       reeve_pool_close(in->pool) == -ECHILD &&
+	       reeve_pool_join(in->pool, LONG_WAIT) == -ECHILD &&
+	       reeve_pool_terminate(in->pool) == -ECHILD &&
+	       reeve_pool_dispatch(in->pool) == -ECHILD &&
+	       reeve_result_wait(in->over, LONG_WAIT) == -ECHILD &&
+	       reeve_result_ready(in->over) == -ECHILD &&
+	       reeve_result_get(in->over, 0, NULL, 0, NULL) == -ECHILD &&
+	       reeve_result_wait(in->running, LONG_WAIT) == -ECHILD &&
+	       reeve_result_cancel(in->running) == -ECHILD &&
+	       reeve_iterator_next(in->it, LONG_WAIT, &item) == -ECHILD &&
+	       stats.n_done == 0;
+}
+
+static void use_in_child(void *arg)
+{
+	const struct inheritance *in = arg;
+
+	if (!is_refused(in))
 		_exit(1);
-	_exit(0);
+	reeve_result_unref(in->over);
+	reeve_result_unref(in->running);
+	reeve_iterator_free(in->it);
+	reeve_pool_free(in->pool);
+	_exit(is_refused(in) ? 0 : 2); /* results hold it */
 }
 
 START_TEST(test_in_a_forked_child)
 {
-	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	const struct reeve_imap_spec none = { 0 };
+	struct inheritance in = { .pool = new_pool(
+					  _i, (struct reeve_pool_spec){ 0 }) };
+	uint64_t x = 3, y = 0;
 
-	check_square(pool, 2);
-	ck_assert_int_eq(unit_fork(use_in_child, pool, NULL), 0);
-	end_pool(pool);
+	check_square(in.pool, 2);
+	ck_assert_int_eq(reeve_pool_apply_async(in.pool, square, &x, 8, NULL,
+						&in.over),
+			 0);
+	ck_assert_int_eq(reeve_result_wait(in.over, LONG_WAIT), 0);
+	ck_assert_int_eq(reeve_pool_apply_async(in.pool, wait_for_ever, NULL, 0,
+						NULL, &in.running),
+			 0);
+	ck_assert_int_eq(reeve_pool_imap(in.pool, square, &none, &in.it), 0);
+	ck_assert_int_eq(unit_fork(use_in_child, &in, NULL), 0);
+	ck_assert_int_eq(reeve_result_get(in.over, 0, &y, 8, NULL), 0);
+	ck_assert_uint_eq(y, 9);
+	ck_assert_int_eq(reeve_result_cancel(in.running), 0);
+	reeve_result_unref(in.over);
+	reeve_result_unref(in.running);
+	reeve_iterator_free(in.it);
+	end_pool(in.pool);
 }
 END_TEST
 
@@ -270,6 +380,52 @@ START_TEST(test_second_thread)
 	(void)pthread_join(thread, &ret);
 	ck_assert_int_eq((int)(intptr_t)ret, 36);
 	end_pool(pool);
+}
+END_TEST
+
+static void *free_in_thread(void *arg)
+{
+	return reeve_pool_free(arg);
+}
+
+static int free_meanwhile(void *userdata, const void **ret_input _unused_,
+			  size_t *ret_size _unused_)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, free_in_thread, userdata) == 0)
+		(void)pthread_join(thread, NULL);
+	_exit(1); /* it must not return */
+}
+
+static void free_while_another_is_inside(void *arg)
+{
+	struct reeve_imap_spec spec = { .generator = free_meanwhile };
+	struct reeve_pool *pool;
+	struct reeve_iterator *it;
+	struct reeve_item item;
+
+	by_default(SIGABRT);
+	if (reeve_pool_new(arg, &pool) == 0) {
+		spec.userdata = pool;
+		if (reeve_pool_imap(pool, square, &spec, &it) == 0)
+			(void)reeve_iterator_next(it, LONG_WAIT, &item);
+	}
+	_exit(2);
+}
+
+/* It can neither be done nor be said: no return value, and no other owner. */
+START_TEST(test_freed_while_another_is_inside)
+{
+	struct reeve_pool_spec spec = { .processes = 1,
+					.context = REEVE_CONTEXT_FORK };
+	char *output = NULL;
+
+	ck_assert_int_eq(unit_fork(free_while_another_is_inside, &spec,
+				   &output),
+			 -SIGABRT);
+	ck_assert_ptr_nonnull(strstr(output, "r == 0"));
+	free(output);
 }
 END_TEST
 
@@ -342,5 +498,7 @@ START_TEST(test_statistics)
 END_TEST
 
 POOL_MAIN("pool_ends", test_ends_in_any_order, test_calls_from_callbacks,
-	  test_dispatch, test_bad_specs, test_bad_calls, test_in_a_forked_child,
-	  test_second_thread, test_freed_while_threads_wait, test_statistics)
+	  test_dispatch, test_bad_specs, test_bad_calls, test_handles_of_null,
+	  test_outputs_of_null, test_in_a_forked_child, test_second_thread,
+	  test_freed_while_another_is_inside, test_freed_while_threads_wait,
+	  test_statistics)

@@ -182,7 +182,7 @@ size_t deaths_copy(const struct deaths *deaths, struct reeve_death *ret,
 {
 	size_t n_kept = (size_t)MIN(deaths->n, (uint64_t)REEVE_DEATHS_MAX);
 
-	for (size_t i = 0; i < MIN(n, n_kept); i++)
+	for (size_t i = 0; ret && i < MIN(n, n_kept); i++)
 		ret[i] = deaths->last[(deaths->n - 1 - i) % REEVE_DEATHS_MAX];
 	return n_kept;
 }

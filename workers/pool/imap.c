@@ -72,7 +72,8 @@ static int start(struct reeve_pool *pool, reeve_task_fn *fn,
 	struct job_wishes wishes;
 	struct reeve_iterator *it;
 	struct job job = { 0 };
-	int r = spec ? check_spec(spec, pool->payload_max) : -EINVAL;
+	int r = spec && ret_iterator ? check_spec(spec, pool->payload_max)
+				     : -EINVAL;
 
 	if (r == 0)
 		r = pool_admits(pool);
@@ -219,7 +220,7 @@ static int fetch(struct reeve_iterator *it, uint64_t timeout_usec,
 int reeve_iterator_next(struct reeve_iterator *it, uint64_t timeout_usec,
 			struct reeve_item *ret_item)
 {
-	int r = pool_enter(it->pool);
+	int r = it && ret_item ? pool_enter(it->pool) : -EINVAL;
 
 	if (r < 0)
 		return r;

@@ -119,7 +119,7 @@ int reeve_result_progress(struct reeve_result *r,
 	struct progress_note note;
 	const struct port *p;
 	uint64_t i;
-	int error = pool_enter(r->pool);
+	int error = r && ret_progress ? pool_enter(r->pool) : -EINVAL;
 
 	if (error < 0)
 		return error;

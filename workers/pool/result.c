@@ -155,7 +155,8 @@ static void free_by_other(struct reeve_pool *pool, struct reeve_result *r)
 
 struct reeve_result *reeve_result_ref(struct reeve_result *r)
 {
-	atomic_fetch_add(&r->refs, 1);
+	if (r)
+		atomic_fetch_add(&r->refs, 1);
 	return r;
 }
 

@@ -7,11 +7,20 @@
 #include "workers/pool/outcome.h"
 #include "workers/pool/pool.h"
 
+/* There is an outcome, and nobody who could be writing it. */
+static bool is_settled(const struct reeve_result *r)
+{
+	return !r->pool->is_threaded && result_is_over(r) &&
+	       r->pool->fork_mark[0];
+}
+
 int reeve_result_wait(struct reeve_result *r, uint64_t timeout_usec)
 {
 	int error;
 
-	if (!r->pool->is_threaded && result_is_over(r))
+	if (!r)
+		return -EINVAL;
+	if (is_settled(r))
 		return 0;
 	error = pool_enter(r->pool);
 	if (error < 0)
@@ -24,7 +33,8 @@ int reeve_result_wait(struct reeve_result *r, uint64_t timeout_usec)
 int reeve_result_get_view(struct reeve_result *r, uint64_t timeout_usec,
 			  const void **ret_output, size_t *ret_size)
 {
-	int error = reeve_result_wait(r, timeout_usec);
+	int error = ret_output && ret_size ? reeve_result_wait(r, timeout_usec)
+					   : -EINVAL;
 
 	if (error < 0)
 		return error;
@@ -57,7 +67,9 @@ int reeve_result_ready(struct reeve_result *r)
 {
 	int error;
 
-	if (!r->pool->is_threaded && result_is_over(r))
+	if (!r)
+		return -EINVAL;
+	if (is_settled(r))
 		return 1;
 	error = pool_enter(r->pool);
 	if (error < 0)
@@ -102,8 +114,15 @@ static void tell_outcome(struct reeve_result *r,
 void reeve_result_outcome(struct reeve_result *r,
 			  struct reeve_outcome *ret_outcome)
 {
-	bool is_entered = r->pool->is_threaded && pool_enter(r->pool) == 0;
+	bool is_entered;
 
+	if (!ret_outcome)
+		return;
+	if (!r) {
+		*ret_outcome = (struct reeve_outcome){ .kind = REEVE_PENDING };
+		return;
+	}
+	is_entered = r->pool->is_threaded && pool_enter(r->pool) == 0;
 	tell_outcome(r, ret_outcome);
 	if (is_entered)
 		pool_leave(r->pool);
@@ -112,9 +131,13 @@ void reeve_result_outcome(struct reeve_result *r,
 size_t reeve_result_deaths(struct reeve_result *r,
 			   struct reeve_death *ret_deaths, size_t n)
 {
-	bool is_entered = r->pool->is_threaded && pool_enter(r->pool) == 0;
-	size_t n_found = trail_copy(r->trail, ret_deaths, n);
+	bool is_entered;
+	size_t n_found;
 
+	if (!r)
+		return 0;
+	is_entered = r->pool->is_threaded && pool_enter(r->pool) == 0;
+	n_found = trail_copy(r->trail, ret_deaths, n);
 	if (is_entered)
 		pool_leave(r->pool);
 	return n_found;
@@ -122,9 +145,13 @@ size_t reeve_result_deaths(struct reeve_result *r,
 
 int reeve_result_cancel(struct reeve_result *r)
 {
-	struct reeve_pool *pool = r->pool;
-	int error = pool_enter(pool);
+	struct reeve_pool *pool;
+	int error;
 
+	if (!r)
+		return -EINVAL;
+	pool = r->pool;
+	error = pool_enter(pool);
 	if (error < 0)
 		return error;
 	if (!result_is_over(r)) /* it may be done already */

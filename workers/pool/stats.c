@@ -33,12 +33,15 @@ static void count_port(const struct port *p, uint64_t *queued,
 void reeve_pool_stats(struct reeve_pool *pool,
 		      struct reeve_pool_stats *ret_stats)
 {
-	const struct engine *e = &pool->engine;
 	struct reeve_pool_stats s = { 0 };
+	const struct engine *e;
 
+	if (!ret_stats)
+		return;
 	*ret_stats = s;
 	if (pool_enter(pool) < 0)
 		return;
+	e = &pool->engine;
 	s.n_processes = pool->n_processes;
 	s.n_live = atomic_load(&pool->board->n_live);
 	s.n_done = e->n_done;
@@ -112,7 +115,7 @@ size_t reeve_pool_workers(struct reeve_pool *pool,
 
 		if (atomic_load(&seat->state) != SEAT_LIVE)
 			continue;
-		if (n_found < n)
+		if (ret_workers && n_found < n)
 			look(&pool->ports[i], seat, &ret_workers[n_found]);
 		n_found++;
 	}

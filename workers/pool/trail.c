@@ -29,7 +29,7 @@ size_t trail_copy(const struct trail *trail, struct reeve_death *ret, size_t n)
 {
 	size_t n_kept = trail ? trail->n_deaths : 0;
 
-	if (MIN(n, n_kept) > 0)
+	if (ret && MIN(n, n_kept) > 0)
 		memcpy(ret, trail->deaths, MIN(n, n_kept) * sizeof(*ret));
 	return n_kept;
 }

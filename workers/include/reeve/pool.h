@@ -28,10 +28,12 @@
  *   A CALLER pool is for one thread at a time: a call while another thread is in
  *   one returns -EBUSY. A THREAD pool is for all threads. In a child that the
  *   caller has forked every call returns -ECHILD, and touches nothing; _free
- *   there only releases memory. Nothing here is async-signal-safe. In a callback
- *   of a pool, calls that wait on this pool return -EDEADLK; in a generator and
- *   in on_unseen, which run in the middle of the pool's work, all do, but for
- *   reeve_result_ref(), reeve_result_unref() and reeve_pool_free().
+ *   there only releases memory. A pool, result or iterator of NULL, and an output
+ *   of NULL where nothing else is said, are -EINVAL, or nothing is done. Nothing
+ *   here is async-signal-safe. In a callback of a pool, calls that wait on this
+ *   pool return -EDEADLK; in a generator and in on_unseen, which run in the middle
+ *   of the pool's work, all do, but for reeve_result_ref(), reeve_result_unref()
+ *   and reeve_pool_free().
  *   Sizes: an input or output is 0 to payload_max bytes.
  */
 #ifndef REEVE_POOL_H
@@ -258,8 +260,8 @@ REEVE_PUBLIC int reeve_pool_join(struct reeve_pool *pool,
 /* Terminates what is not ended, and frees. Results and iterators stay valid and
  * are told CANCELLED, and so is who waits in a THREAD pool in another thread: it
  * returns first; no call may begin any more. NULL is nothing. In a callback of
- * this pool: freed when the call that it was called in has returned. Returns
- * NULL. */
+ * this pool: freed when the call that it was called in has returned. While another
+ * thread is in a CALLER pool the program is aborted. Returns NULL. */
 REEVE_PUBLIC struct reeve_pool *reeve_pool_free(struct reeve_pool *pool);
 
 /* An fd, the pool's, that is readable when reeve_pool_dispatch() has something to
@@ -454,7 +456,7 @@ REEVE_PUBLIC struct reeve_iterator *reeve_iterator_free(
 
 /* ---- results --------------------------------------------------------------- */
 
-/* Takes one more reference. Returns result. References are taken and given back
+/* Takes one more reference. Returns result, which may be NULL. References are taken and given back
  * by any thread at any time, whoever is in the pool. */
 REEVE_PUBLIC struct reeve_result *reeve_result_ref(struct reeve_result *result);
 
@@ -487,7 +489,7 @@ REEVE_PUBLIC int reeve_result_ready(struct reeve_result *result);
  * (Python raises ValueError). */
 REEVE_PUBLIC int reeve_result_successful(struct reeve_result *result);
 
-/* The outcome so far; kind PENDING when there is none. Marks it as seen. */
+/* The outcome so far; kind PENDING when there is none (or no result). Marks it as seen. */
 REEVE_PUBLIC void reeve_result_outcome(struct reeve_result *result,
 				       struct reeve_outcome *ret_outcome);
 
