@@ -33,7 +33,7 @@
 
 #define PACKET_MAGIC UINT32_C(0x72656532)
 #define PACKET_FDS   (REEVE_PIPE_FDS_MAX + 1) /* with the slab's */
-#define SMALL_MAX    256 /* copied behind its header: one piece, one call */
+#define SMALL_MAX    4096 /* copied behind its header: one piece, one call */
 
 struct header {
 	uint32_t magic, n_fds; /* the slab's is not counted */
@@ -57,6 +57,7 @@ struct reeve_connection {
 	struct tray *_Atomic spare;
 	struct tray *_Atomic waiting; /* were too large for who came first */
 	struct slab_depot depot;
+	struct slab_views views;
 };
 
 union control {
@@ -71,13 +72,9 @@ union control {
 
 static uint64_t end_of(uint64_t timeout_usec)
 {
-	uint64_t now;
-
 	if (timeout_usec == 0 || timeout_usec == REEVE_FOREVER)
 		return timeout_usec;
-	now = clock_monotonic_usec();
-	return timeout_usec > UINT64_MAX - now ? UINT64_MAX
-					       : now + timeout_usec;
+	return usec_add(clock_monotonic_usec(), timeout_usec);
 }
 
 /* Until fd is ready for events, or end_usec: 0, -EAGAIN (it is 0), -ETIMEDOUT. */
@@ -414,7 +411,7 @@ static int tray_finish(reeve_connection *c, struct tray *t, void *buffer)
 	int r = 0;
 
 	if (t->slab_fd >= 0)
-		r = slab_read(t->slab_fd, buffer, size);
+		r = slab_read(&c->views, t->slab_fd, buffer, size);
 	else if (size > n)
 		memcpy((char *)buffer + n, t->data + n, size - n);
 	tray_return(c, t);
@@ -507,12 +504,11 @@ int reeve_connection_recv_message(reeve_connection *c, struct reeve_message *m,
 int reeve_connection_poll(reeve_connection *c, uint64_t timeout_usec)
 {
 	uint64_t end = end_of(timeout_usec);
-	struct pollfd p = { .events = POLLIN };
+	struct pollfd p = { .fd = c ? c->fd : -1, .events = POLLIN };
 	int r = 0;
 
 	if (!c)
 		return -EINVAL;
-	p.fd = c->fd;
 	while (!atomic_load(&c->waiting) && r == 0) {
 		if (poll(&p, 1, 0) > 0)
 			return 1;
@@ -549,6 +545,7 @@ reeve_connection *reeve_connection_free(reeve_connection *c)
 		tray_return(c, t);
 	free(atomic_load(&c->spare));
 	slab_depot_done(&c->depot);
+	slab_views_done(&c->views);
 	(void)fd_close(c->fd);
 	free(c);
 	return NULL;

@@ -1,16 +1,18 @@
-/* Slabs: made, filled, kept, read. A sender has its slabs mapped, and fills one
- * that was used before by a plain copy; a receiver reads each once, by pread.
+/* Slabs: made, filled, kept, read. Both sides have those that were used lately
+ * mapped, and fill and read them by a plain copy.
  */
 #include "workers/shared/slab.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
@@ -193,7 +195,88 @@ int slab_check(int fd, size_t size)
 	return 0;
 }
 
-int slab_read(int fd, void *buffer, size_t size)
+struct slab_view {
+	char *memory;
+	_Atomic uint32_t *busy;
+	size_t size;
+	dev_t dev;
+	ino_t ino;
+};
+
+static void view_free(struct slab_view *view)
+{
+	if (!view)
+		return;
+	(void)munmap(view->memory, view->size);
+	free(view);
+}
+
+/* NULL: it is to be read by calls. */
+static struct slab_view *view_new(int fd, const struct stat *st)
+{
+	struct slab_view *view;
+	struct statfs fs;
+	void *p;
+
+	/* huge pages there may be none of, and then who looks is killed */
+	if (st->st_size > (off_t)(SLAB_OFFSET + SLAB_VIEW_MAX) ||
+	    fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		return NULL;
+	view = calloc(1, sizeof(*view));
+	if (!view)
+		return NULL;
+	view->size = (size_t)st->st_size;
+	p = mmap(NULL, view->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED) {
+		free(view);
+		return NULL;
+	}
+	view->memory = p;
+	view->busy = p;
+	view->dev = st->st_dev;
+	view->ino = st->st_ino;
+	return view;
+}
+
+static void view_keep(struct slab_views *views, struct slab_view *view)
+{
+	struct slab_view *none;
+	uint32_t i;
+
+	for (i = 0; i < SLAB_KEPT; i++) {
+		none = NULL;
+		if (atomic_compare_exchange_strong(&views->kept[i], &none,
+						   view))
+			return;
+	}
+	i = atomic_fetch_add(&views->next, 1) % SLAB_KEPT;
+	view_free(atomic_exchange(&views->kept[i], view));
+}
+
+static bool is_view_of(const struct slab_view *view, const struct stat *st)
+{
+	return view->ino == st->st_ino && view->dev == st->st_dev;
+}
+
+/* Its view, which is the caller's until view_keep(); or NULL. */
+static struct slab_view *view_take(struct slab_views *views, int fd)
+{
+	struct slab_view *view;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return NULL;
+	for (int i = 0; i < SLAB_KEPT; i++) {
+		view = atomic_exchange(&views->kept[i], NULL);
+		if (view && is_view_of(view, &st))
+			return view;
+		if (view)
+			view_keep(views, view);
+	}
+	return view_new(fd, &st);
+}
+
+static int read_by_calls(int fd, void *buffer, size_t size)
 {
 	const uint32_t is_free = 0;
 	char *to = buffer;
@@ -209,4 +292,22 @@ int slab_read(int fd, void *buffer, size_t size)
 	}
 	(void)!pwrite(fd, &is_free, sizeof(is_free), 0);
 	return 0;
+}
+
+int slab_read(struct slab_views *views, int fd, void *buffer, size_t size)
+{
+	struct slab_view *view = view_take(views, fd);
+
+	if (!view)
+		return read_by_calls(fd, buffer, size);
+	memcpy(buffer, view->memory + SLAB_OFFSET, size);
+	atomic_store_explicit(view->busy, 0, memory_order_release);
+	view_keep(views, view);
+	return 0;
+}
+
+void slab_views_done(struct slab_views *views)
+{
+	for (int i = 0; i < SLAB_KEPT; i++)
+		view_free(atomic_exchange(&views->kept[i], NULL));
 }

@@ -7,12 +7,18 @@
  *   given up for another in time. The word is changed by compare-and-swap, as
  *   forked processes have the same slabs.
  *   Sealed against shrinking, so that nobody who reads it is surprised.
+ *   A receiver keeps some mapped: to copy out of a file costs more than the
+ *   message. It knows them again by their inode, which nobody else's memory has
+ *   while it is mapped.
  * Operation
  *   sender: slab_take(), send slab->fd, slab_keep(); after a failure
  *   slab_abandon(). Receiver: slab_read(), then close the fd.
  * Safety
- *   A depot is used by any number of threads, without locks. A receiver may lie
- *   about the word: it then spoils what is sent to itself or its fellows.
+ *   Depot and views are used by any number of threads, without locks. A receiver
+ *   may lie about the word: it then spoils what is sent to itself or its fellows.
+ *   A sender may take pages out of what it has sent, and whoever reads them where
+ *   they are mapped makes new ones, and pays for them: so what is mapped is
+ *   bounded, and larger messages are read by calls, which make none.
  */
 #pragma once
 
@@ -22,6 +28,8 @@
 
 #define SLAB_KEPT   8	  /* most of a depot */
 #define SLAB_OFFSET 4096U /* of the message */
+#define SLAB_VIEW_MAX                                                          \
+	((size_t)8 << 20) /* room of the largest that receivers keep mapped */
 
 struct slab {
 	char *memory;
@@ -32,6 +40,13 @@ struct slab {
 
 struct slab_depot {
 	struct slab *_Atomic kept[SLAB_KEPT];
+	_Atomic uint32_t next; /* to be given up */
+};
+
+struct slab_view;
+
+struct slab_views {
+	struct slab_view *_Atomic kept[SLAB_KEPT];
 	_Atomic uint32_t next; /* to be given up */
 };
 
@@ -50,6 +65,8 @@ void slab_depot_done(struct slab_depot *depot);
 /* Whether fd can be a slab with size bytes: 0, or -EBADMSG. */
 int slab_check(int fd, size_t size);
 
-/* Copies size bytes out of the slab behind fd, and frees it for its sender.
- * Returns 0, or -EBADMSG. */
-int slab_read(int fd, void *buffer, size_t size);
+/* Copies size bytes, as many as slab_check() was asked for, out of the slab
+ * behind fd, and frees it for its sender. Returns 0, or -EBADMSG. */
+int slab_read(struct slab_views *views, int fd, void *buffer, size_t size);
+
+void slab_views_done(struct slab_views *views);

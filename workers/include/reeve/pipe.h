@@ -15,7 +15,8 @@
  *   reeve_connection_open(). The other side sees the end when all who have this
  *   end released it, or died.
  *   How much may be under way is bounded by the socket's buffer: some hundred
- *   messages. Large ones lie in memory that counts for the sender.
+ *   messages. Large ones lie in memory that counts for the sender; the last few
+ *   of it stay with either handle, to be used again, until that is freed.
  * Safety
  *   All functions may be called from any thread, but reeve_connection_free(),
  *   the last call on its handle; none from a signal handler. Waiting is a
