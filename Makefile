@@ -395,11 +395,13 @@ $(LIB_MAN): $$(call header_of,$$(basename $$(@F))) packaging/man/headerman Makef
 	$(Q)packaging/man/headerman -v page=$(basename $(@F)) -v date='$(MAN_DATE)' \
 		-v others='$(LIB_PAGES)' $< >$@.new && mv $@.new $@
 
-$(GUIDE): workers/examples/from_multiprocessing.c packaging/man/guideman Makefile
+GUIDE_SRC := $(patsubst %,workers/examples/%.c,from_multiprocessing \
+	from_multiprocessing_shared from_multiprocessing_pool)
+$(GUIDE): $(GUIDE_SRC) packaging/man/guideman Makefile
 	@mkdir -p $(@D)
 	$(call say,MAN)
 	$(Q)packaging/man/guideman -v page=$(basename $(@F)) -v date='$(MAN_DATE)' \
-		$< >$@.new && mv $@.new $@
+		$(GUIDE_SRC) >$@.new && mv $@.new $@
 
 D = $(DESTDIR)
 # Each function's page is that of its header.
