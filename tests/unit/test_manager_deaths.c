@@ -28,11 +28,10 @@ START_TEST(test_told_once)
 }
 END_TEST
 
-/* The same to who was busy elsewhere until another server was there, be it the one
- * who has started it or not. */
-START_TEST(test_told_later)
+static void check_told_later(const char *address)
 {
-	reeve_manager *m = start_manager((struct reeve_manager_spec){ 0 });
+	reeve_manager *m = start_manager(
+		(struct reeve_manager_spec){ .address = address });
 	reeve_manager *other = connect_to(m);
 	reeve_manager *clients[] = { m, other };
 	reeve_proxy *d[2];
@@ -50,6 +49,14 @@ START_TEST(test_told_later)
 	}
 	reeve_manager_free(other);
 	reeve_manager_free(m);
+}
+
+/* The same to who was busy elsewhere until another server was there, be it the one
+ * who has started it or not, and however they are connected. */
+START_TEST(test_told_later)
+{
+	check_told_later(NULL);
+	check_told_later("tcp:127.0.0.1:0");
 }
 END_TEST
 

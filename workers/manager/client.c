@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "workers/base/pure/macro.h"
+#include "workers/base/pure/str.h"
 #include "workers/base/sys/fd.h"
 
 #define MARK_SIZE 4096u
@@ -202,6 +203,7 @@ int client_new(const char *address, const void *authkey, size_t authkey_size,
 	m->reconnect_usec = REEVE_MANAGER_RECONNECT_USEC;
 	m->next_request = m->next_answer = ID_FIRST;
 	m->address = strdup(address);
+	m->is_tcp = str_has_prefix(address, "tcp:");
 	m->authkey = calloc(1, authkey_size + 1);
 	m->authkey_size = authkey_size;
 	r = m->address && m->authkey ? make_mark(m) : -ENOMEM;

@@ -50,6 +50,7 @@ struct owner; /* start.c */
 
 struct reeve_manager {
 	char *address;
+	bool is_tcp;
 	void *authkey;
 	size_t authkey_size;
 	uint64_t answer_usec,

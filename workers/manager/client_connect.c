@@ -173,6 +173,20 @@ static int give_up(struct reeve_manager *m, int error)
 	return -ESHUTDOWN;
 }
 
+/* What is sent into a TCP connection that its server has ended is lost without an
+ * error, and whether it was done would not be known: so look first. (A Unix socket
+ * says it when that is sent.) */
+static bool has_ended(const struct reeve_manager *m)
+{
+	char byte;
+	ssize_t n;
+
+	if (!m->is_tcp || m->n_in_flight > 0 || wire_has_part(&m->wire))
+		return false; /* what has come is read first */
+	n = recv(m->wire.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 int client_reconnect(struct reeve_manager *m)
 {
 	uint64_t delay = DELAY_FIRST_USEC, end_usec;
@@ -180,6 +194,8 @@ int client_reconnect(struct reeve_manager *m)
 
 	if (m->is_over)
 		return -ESHUTDOWN;
+	if (m->wire.fd >= 0 && has_ended(m))
+		client_close_fd(m);
 	if (m->wire.fd >= 0)
 		return 0;
 	end_usec = usec_add(clock_monotonic_usec(),
