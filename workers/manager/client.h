@@ -67,8 +67,9 @@ struct reeve_manager {
 	uint64_t session; /* 0: there was none */
 	uint64_t quiet;	  /* what was opened in it need not be told */
 	bool is_forked;	  /* and has not connected since */
-	bool is_over;	  /* the server said that it ends for good */
-	bool is_given_up; /* could not be reached; one try a call from now on */
+	bool is_over;	  /* our own server has ended, or the handle is freed */
+	bool is_given_up; /* could not be reached, or has said goodbye; one try
+			   * a call from now on */
 	unsigned char instance[PROTOCOL_INSTANCE];
 	uint64_t n_instances; /* that this client has seen */
 	uint64_t generation;

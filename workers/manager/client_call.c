@@ -135,7 +135,7 @@ int client_lose(struct reeve_manager *m, int error)
 	m->n_in_flight = 0;
 	m->awaited = ID_NOBODY;
 	m->is_asking = false;
-	m->is_over = m->is_over || error == -ESHUTDOWN;
+	m->is_given_up = m->is_given_up || error == -ESHUTDOWN;
 	client_close_fd(m);
 	return error;
 }

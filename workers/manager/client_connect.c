@@ -3,8 +3,9 @@
  * A server that is being started again has left its socket with the keeper: who
  * connects waits in its queue. One that is started by others may be away for a
  * while, so a call tries again, ever later, until its time is over. The calls after
- * one that was in vain try once: a program whose server is gone does not spend its
- * time on waiting, and finds one that comes back all the same.
+ * one that was in vain, or after a server that said goodbye, try once: a program
+ * whose server is gone does not spend its time on waiting, and finds one that comes
+ * back all the same (a service is ended to be started again).
  */
 #include "workers/manager/client.h"
 
@@ -166,7 +167,7 @@ static void pause_for(const struct reeve_manager *m, uint64_t usec)
 
 static int give_up(struct reeve_manager *m, int error)
 {
-	m->is_over = error == -ESHUTDOWN;
+	m->is_over = error == -ESHUTDOWN && m->owner;
 	if (!is_passing(error) && error != -EACCES && error != -EPROTO)
 		return error;
 	m->is_given_up = true; /* or another server is there now */

@@ -21,8 +21,8 @@
  *   order they came.
  *   Each request is done as a whole, or not at all.
  *   An answer with the id 0 and the status -ESHUTDOWN, for which nobody asked, is
- *   the last of a connection: the server ends for good. (One that only dies says
- *   nothing, and clients connect again.)
+ *   the last of a connection: the server was told to end, and clients do not wait
+ *   for another. (One that only dies says nothing: they do.)
  *   An object whose name begins with '#' lives while somebody has it open; others
  *   live until they are deleted. Clients make such names up (random, 128 bits)
  *   for objects without a name, so that all who had one meet again at it after a

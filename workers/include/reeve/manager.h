@@ -192,8 +192,9 @@ struct reeve_object_spec {
  *                object is what it was or what the snapshot had
  *                (reeve_proxy_is_restored()), or as reeve_proxy_open() made it.
  *                What was held is not held any more.
- *   -ESHUTDOWN   the server has ended for good, or cannot be reached for
- *                REEVE_MANAGER_RECONNECT_USEC
+ *   -ESHUTDOWN   the server was told to end, or cannot be reached for
+ *                REEVE_MANAGER_RECONNECT_USEC. Further calls look, without waiting
+ *                for long, whether there is one at that address again: -ESTALE
  *   -EBUSY       another thread is in a call of this manager
  *   -EMSGSIZE    a value over REEVE_MANAGER_VALUE_MAX
  *   -ENOSPC      the server's max_bytes
