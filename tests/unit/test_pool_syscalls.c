@@ -3,21 +3,17 @@
  * memory and rings, so these are all the states that others can find it in but
  * those of the rings, which the random kills and the simulator look for.
  *
- * The test is the tracer of all three, by ptrace(2). In `make check` only some
+ * The test is the tracer of all three (trace_rig.h). In `make check` only some
  * k are tried; with REEVE_SOAK all of them.
  */
-#include <sys/ptrace.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-
 #include "tests/unit/pool_rig.h"
+#include "tests/unit/trace_rig.h"
 
-#define PROCESSES_MAX	 256
 #define DEADLINE_SECONDS 10
 #define SAMPLES		 8
 #define LARGE_SIZE	 ((size_t)64 << 10)
 
-enum role { ROLE_OWNER, ROLE_KEEPER, ROLE_WORKER, ROLE_COUNT };
+enum role { ROLE_OWNER, ROLE_KEEPER, ROLE_WORKER };
 
 /* ---- the scenario: in the owner ------------------------------------------------- */
 
@@ -102,141 +98,31 @@ static _Noreturn void own(int mode, int n_blamed_max)
 
 /* ---- the tracer -------------------------------------------------------------------- */
 
-struct traced {
-	pid_t pid;
-	enum role role;
-	bool is_known; /* its parent has told of it */
-	bool is_held;  /* it stopped before that */
-	bool is_inside;
+struct life {
+	int mode, n_blamed_max;
 };
 
-struct tracer {
-	struct traced all[PROCESSES_MAX];
-	size_t n;
-	enum role target;
-	int k, counts[ROLE_COUNT];
-	bool is_hit;
-	pid_t owner;
-	int status; /* of the owner */
-};
-
-static struct traced *find(struct tracer *t, pid_t pid)
+static void live(void *arg)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (t->all[i].pid == pid)
-			return &t->all[i];
-	ck_assert_uint_lt(t->n, PROCESSES_MAX);
-	t->all[t->n] = (struct traced){ .pid = pid };
-	return &t->all[t->n++];
-}
+	const struct life *l = arg;
 
-static void resume(pid_t pid, int signo)
-{
-	/* fails when it has been killed meanwhile */
-	(void)ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(intptr_t)signo);
-}
-
-static void note_child(struct tracer *t, const struct traced *parent)
-{
-	enum role role = parent->role;
-	unsigned long pid = 0;
-	struct traced *child;
-
-	(void)ptrace(PTRACE_GETEVENTMSG, parent->pid, NULL, &pid);
-	child = find(t, (pid_t)pid);
-	child->role = role < ROLE_WORKER ? role + 1 : ROLE_WORKER;
-	child->is_known = true;
-	if (child->is_held)
-		resume(child->pid, 0);
-}
-
-/* Returns true when it was killed. */
-static bool note_call(struct tracer *t, struct traced *p)
-{
-	p->is_inside = !p->is_inside;
-	if (!p->is_inside || t->is_hit)
-		return false;
-	if (++t->counts[p->role] != t->k || p->role != t->target)
-		return false;
-	t->is_hit = true;
-	return kill(p->pid, SIGKILL) == 0;
-}
-
-static void on_stop(struct tracer *t, pid_t pid, int status)
-{
-	struct traced *p = find(t, pid);
-	int signo = WSTOPSIG(status), event = status >> 16;
-
-	if (!p->is_known) {
-		p->is_held = true;
-		return;
-	}
-	if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK ||
-	    event == PTRACE_EVENT_CLONE)
-		note_child(t, p);
-	if (signo == (SIGTRAP | 0x80)) {
-		if (note_call(t, p))
-			return;
-		signo = 0;
-	} else if (event != 0 || signo == SIGSTOP || signo == SIGTRAP) {
-		signo = 0;
-	}
-	resume(pid, signo);
-}
-
-static void on_alarm(int signo _unused_)
-{
-}
-
-/* Until nobody is left. Returns false when somebody still is at the deadline. */
-static bool trace(struct tracer *t)
-{
-	const struct sigaction interrupt = { .sa_handler = on_alarm };
-	const struct itimerval deadline = { .it_value.tv_sec =
-						    DEADLINE_SECONDS };
-	const struct itimerval none = { .it_value.tv_sec = 0 };
-	int status;
-	pid_t pid;
-
-	(void)sigaction(SIGALRM, &interrupt, NULL);
-	(void)setitimer(ITIMER_REAL, &deadline, NULL);
-	while ((pid = waitpid(-1, &status, __WALL)) > 0) {
-		if (WIFSTOPPED(status))
-			on_stop(t, pid, status);
-		else if (pid == t->owner)
-			t->status = status;
-	}
-	(void)setitimer(ITIMER_REAL, &none, NULL);
-	if (errno == ECHILD)
-		return true;
-	for (size_t i = 0; i < t->n; i++)
-		(void)kill(t->all[i].pid, SIGKILL);
-	return false;
+	own(l->mode, l->n_blamed_max);
 }
 
 static bool run(struct tracer *t, int mode, enum role target, int k)
 {
 	/* a keeper takes both workers along */
-	int n_blamed_max = target == ROLE_WORKER ? 1 : 2;
-	pid_t pid = fork();
+	struct life life = { mode, target == ROLE_WORKER ? 1 : 2 };
 
-	if (pid == 0) {
-		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		(void)raise(SIGSTOP);
-		own(mode, n_blamed_max);
-	}
-	ck_assert_int_gt(pid, 0);
-	*t = (struct tracer){ .target = target, .k = k, .owner = pid };
-	*find(t, pid) = (struct traced){ .pid = pid, .is_known = true };
-	ck_assert_int_eq(waitpid(pid, &t->status, 0), pid);
-	ck_assert_int_eq(
-		ptrace(PTRACE_SETOPTIONS, pid, NULL,
-		       (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
-				PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-				PTRACE_O_TRACEEXEC)),
-		0);
-	resume(pid, 0);
-	return trace(t);
+	*t = (struct tracer){
+		.last_role = ROLE_WORKER,
+		.target = (int)target,
+		.victim = (int)target,
+		.k = k,
+		.n_kills = 1,
+		.deadline_seconds = DEADLINE_SECONDS,
+	};
+	return trace_run(t, live, &life);
 }
 
 static void check_run(int mode, enum role target, int k)
@@ -245,7 +131,7 @@ static void check_run(int mode, enum role target, int k)
 	bool is_over = run(&t, mode, target, k);
 
 	ck_assert_msg(is_over, "role %d, call %d: hangs", (int)target, k);
-	if (target == ROLE_OWNER && t.is_hit)
+	if (target == ROLE_OWNER && t.n_killed)
 		ck_assert(WIFSIGNALED(t.status));
 	else
 		ck_assert_msg(WIFEXITED(t.status) && !WEXITSTATUS(t.status),
@@ -264,13 +150,12 @@ static void check_role(int mode, enum role target)
 		return; /* own() has no service thread: it would be the same */
 	ck_assert(run(&t, mode, target, 0));
 	ck_assert_int_eq(t.status, 0);
-	n = t.counts[target];
+	n = t.n_stops;
 	ck_assert_int_gt(n, 10);
 	step = is_all || n < SAMPLES ? 1 : n / SAMPLES;
 	for (int k = 1; k <= n; k += step)
 		check_run(mode, target, k);
-	unit_count((unsigned long)((n + step - 1) / step),
-		   "kills at a system call");
+	unit_count((unsigned long)((n + step - 1) / step), "kills");
 }
 
 START_TEST(test_kill_owner)
