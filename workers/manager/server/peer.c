@@ -95,7 +95,8 @@ int peer_new(struct server *s, int fd)
 	return r;
 }
 
-/* shutdown: a copy of the server that writes a snapshot may have it, too. */
+/* A copy of the server that writes a snapshot has the socket, too, until it has
+ * closed it: as long it would stay open for the client, and watched for us. */
 void peer_end(struct peer *p)
 {
 	if (p->state == PEER_GONE)
@@ -105,6 +106,7 @@ void peer_end(struct peer *p)
 		TAILQ_REMOVE(&p->server->pending, p, in_pending);
 	p->is_pending = false;
 	set_state(p, PEER_GONE);
+	(void)epoll_ctl(p->server->epoll_fd, EPOLL_CTL_DEL, p->fd, NULL);
 	(void)shutdown(p->fd, SHUT_RDWR);
 	p->fd = fd_close(p->fd);
 	p->session = session_free(p->session);
