@@ -254,6 +254,7 @@ START_TEST(test_given_up)
 	reeve_manager *other = connect_to(m);
 	reeve_proxy *d = open_one(m, REEVE_OBJECT_DICT, "d");
 	reeve_proxy *theirs = open_one(other, REEVE_OBJECT_DICT, "d");
+	uint64_t begun;
 
 	kill_server(m);
 	ck_assert_int_eq(reeve_proxy_length(d), -ESTALE);
@@ -261,7 +262,10 @@ START_TEST(test_given_up)
 	kill_server(m);
 	ck_assert_int_eq(reeve_proxy_length(d), -ESHUTDOWN);
 	ck_assert_int_eq(reeve_proxy_length(d), -ESHUTDOWN);
+	begun = clock_monotonic_usec();
 	ck_assert_int_eq(reeve_proxy_length(theirs), -ESHUTDOWN);
+	ck_assert_uint_lt(clock_monotonic_usec() - begun,
+			  REEVE_MANAGER_RECONNECT_USEC / 2);
 	reeve_proxy_free(theirs);
 	reeve_proxy_free(d);
 	reeve_manager_free(other);

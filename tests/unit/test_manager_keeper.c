@@ -107,12 +107,13 @@ START_TEST(test_the_server_dies)
 }
 END_TEST
 
-/* More than so many deaths are too many: nobody waits for it any more. */
+/* More than so many deaths are too many: nobody waits for it any more. All are told
+ * so, those who wait already and those who come later. */
 START_TEST(test_too_many_deaths)
 {
 	struct keeper_order o = manager_order();
 	struct manager m;
-	struct guest g;
+	struct guest g, h;
 
 	o.restart_limit = 2;
 	m = manager_start(&o);
@@ -122,12 +123,46 @@ START_TEST(test_too_many_deaths)
 		ck_assert_int_eq(kill(server_of(&m), SIGKILL), 0);
 		UNTIL(server_of(&m) == 0 || m.board->restarts == i + 1);
 	}
-	ck_assert_int_eq(manager_wait(&m), KEEPER_EXIT_FAILED);
-	ck_assert_uint_eq(m.board->state, KEEPER_FATAL);
+	guest_connect(&h, m.address);
+	UNTIL(m.board->state == KEEPER_FATAL);
 	ck_assert_int_eq(m.board->error, -ESHUTDOWN);
 	ck_assert_msg(strstr(m.board->reason, "SIGKILL"), "%s",
 		      m.board->reason);
+	ck_assert_int_eq(guest_prepare(&h, KEY), -ESHUTDOWN);
+	guest_close(&h);
+	for (int i = 0; i < 3; i++) {
+		guest_connect(&g, m.address);
+		ck_assert_int_eq(guest_prepare(&g, KEY), -ESHUTDOWN);
+		ck_assert(guest_is_ended(&g));
+		guest_close(&g);
+	}
+	ck_assert_int_eq(manager_stop(&m), KEEPER_EXIT_FAILED);
 	ck_assert_int_eq(guest_try_connect(&g, m.address), -ECONNREFUSED);
+}
+END_TEST
+
+/* It says so only as long as there is an owner. */
+START_TEST(test_given_up_and_the_owner_dies)
+{
+	struct keeper_order o = manager_order();
+	pid_t owner = fork();
+	struct manager m;
+
+	if (owner == 0) {
+		(void)pause();
+		_exit(0);
+	}
+	o.restart_limit = 1;
+	m = manager_exec(&o, own_address(), owner);
+	for (unsigned i = 0; i < 2; i++) {
+		UNTIL(server_of(&m) > 0 && m.board->restarts == i);
+		ck_assert_int_eq(kill(server_of(&m), SIGKILL), 0);
+	}
+	UNTIL(m.board->state == KEEPER_FATAL);
+	ck_assert(!fd_wait_readable(m.pidfd, 50));
+	ck_assert_int_eq(kill(owner, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(owner, NULL, 0), owner);
+	ck_assert_int_eq(manager_wait(&m), KEEPER_EXIT_FAILED);
 }
 END_TEST
 
@@ -341,7 +376,7 @@ START_TEST(test_orders_that_make_no_sense)
 END_TEST
 
 UNIT_MAIN("manager_keeper", test_start_and_stop, test_the_server_dies,
-	  test_too_many_deaths, test_the_keeper_dies, test_the_owner_dies,
-	  test_a_server_that_hangs, test_what_is_kept, test_a_broken_snapshot,
-	  test_a_snapshot_of_two, test_killed_while_writing,
-	  test_orders_that_make_no_sense)
+	  test_too_many_deaths, test_given_up_and_the_owner_dies,
+	  test_the_keeper_dies, test_the_owner_dies, test_a_server_that_hangs,
+	  test_what_is_kept, test_a_broken_snapshot, test_a_snapshot_of_two,
+	  test_killed_while_writing, test_orders_that_make_no_sense)

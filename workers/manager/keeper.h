@@ -21,7 +21,9 @@
  *   has not understood (another version: KEEPER_EXIT_USAGE).
  *   STARTING becomes RUNNING when a server accepts clients for the first time;
  *   after a death it stays RUNNING, with pid 0 until there is another server.
- *   FATAL, with error and reason: it gave up, and the process ends.
+ *   FATAL, with error and reason: it gave up. The process ends; but when it was
+ *   RUNNING before, only with its owner, or by SIGTERM: until then whoever
+ *   connects is told -ESHUTDOWN.
  *   SIGTERM to the keeper: the server tells its clients, writes its snapshot, and
  *   ends; then the keeper, which says on the board whether all is kept, with exit
  *   code 0 if it is. So does the owner's end.

@@ -79,7 +79,8 @@ struct reeve_manager_spec {
 	size_t max_output_bytes; /* answers that a client does not read, at least
 				  * 20 MiB; 64 MiB */
 	/* Deaths of the server within restart_interval_usec after which the
-	 * manager gives up: then all is -ESHUTDOWN. 5 in 10 s. */
+	 * manager gives up: then all is -ESHUTDOWN, for all clients at once. 5 in
+	 * 10 s. */
 	unsigned restart_limit;
 	uint64_t restart_interval_usec;
 	const char *program; /* reeve-manager; default: as installed, or that in
@@ -89,15 +90,16 @@ struct reeve_manager_spec {
 /* Starts a server with its keeper, and connects. They end with the caller,
  * however that ends. Returns 0; -EINVAL (spec), -ENOENT (no program),
  * -EADDRINUSE, -EACCES, -EBADMSG (the snapshot cannot be read: it is left as it
- * is), -EBUSY (another manager has it), -ENOENT, -EROFS (its directory), -ETIMEDOUT,
- * -ENOMEM, -EMFILE. The reason is said on stderr. */
+ * is), -EBUSY (another manager has it), -ENOENT, -EROFS (its directory), -EPROTO
+ * (the program is another version's, or was killed), -ETIMEDOUT, -ENOMEM, -EMFILE.
+ * The reason is said on stderr. */
 REEVE_PUBLIC int reeve_manager_start(const struct reeve_manager_spec *spec,
 				     reeve_manager **ret_manager);
 
 /* Connects to a server. Returns 0; -EINVAL (the address makes no sense),
  * -EACCES (wrong key, or the server does not know it), -ECONNREFUSED, -ENOENT,
  * -ETIMEDOUT (timeout_usec), -EPROTO (what is there is no Manager), -EUSERS
- * (max_clients), -ENOMEM, -EMFILE. */
+ * (max_clients), -ESHUTDOWN (it has given up), -ENOMEM, -EMFILE. */
 REEVE_PUBLIC int reeve_manager_connect(const char *address, const void *authkey,
 				       size_t authkey_size,
 				       uint64_t timeout_usec,

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -25,11 +26,14 @@
 #include "workers/base/sys/fd.h"
 #include "workers/base/sys/log.h"
 #include "workers/base/sys/spawn.h"
+#include "workers/manager/auth.h"
+#include "workers/manager/protocol.h"
 #include "workers/manager/server/notify.h"
 #include "workers/manager/server/server.h"
 
 #define LOCK_TRIES 200
 #define LOOK_MSEC  10 /* between two of them */
+#define REFUSALS   64 /* between two looks at who tells us to end */
 
 enum {
 	LOOK_SIGNAL,
@@ -50,6 +54,7 @@ struct keeper {
 	uint64_t generation; /* of the next server */
 	struct server_report report;
 	bool has_report;
+	bool has_served; /* somebody may be a client */
 	bool is_stopping;
 	uint64_t kill_usec; /* is_stopping: when patience ends */
 	uint64_t start_usec;
@@ -223,6 +228,7 @@ static void on_ready(struct keeper *k)
 		notify_send(text);
 	}
 	atomic_store(&k->board->state, KEEPER_RUNNING);
+	k->has_served = true;
 	ring(k);
 }
 
@@ -427,6 +433,47 @@ static void say_no_setup(struct keeper *k, int r)
 	give_up(k, r, reason);
 }
 
+/* ---- given up ---------------------------------------------------------------------------- */
+
+/* Who has waited for a server, or comes now, is told that there will be none. */
+static void refuse(const struct keeper *k, const struct buf *no)
+{
+	for (int i = 0; i < REFUSALS; i++) {
+		int fd = accept4(k->settings->listen_fd, NULL, NULL,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0 && errno != EAGAIN)
+			(void)poll(NULL, 0, LOOK_MSEC);
+		if (fd < 0)
+			return;
+		(void)send(fd, no->data, no->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		fd_close(fd);
+	}
+}
+
+/* Clients look for another server with their next call, whenever that is: so it is
+ * said until our owner ends us, or itself. Without one the next to start may be a
+ * better one. */
+static void refuse_all(const struct keeper *k)
+{
+	struct buf no = BUF_INIT(AUTH_FRAME_MAX + FRAME_HEAD);
+	struct pollfd fds[] = {
+		{ .fd = k->signal_fd, .events = POLLIN },
+		{ .fd = k->owner_pidfd, .events = POLLIN },
+		{ .fd = k->settings->listen_fd, .events = POLLIN },
+	};
+
+	if (auth_refuse(-ESHUTDOWN, &no) == 0)
+		refuse(k, &no);
+	while (k->owner_pidfd >= 0 && no.len > 0 &&
+	       poll(fds, ARRAY_SIZE(fds), -1) > 0 && !fds[0].revents &&
+	       !fds[1].revents)
+		refuse(k, &no);
+	buf_done(&no);
+}
+
+/* ---- all of it --------------------------------------------------------------------------- */
+
 int keeper_run(const struct keeper_settings *settings)
 {
 	const struct keeper_order *order = settings->order;
@@ -450,8 +497,10 @@ int keeper_run(const struct keeper_settings *settings)
 		on_time(&k);
 		look(&k);
 	}
-	address_unlink(order->address, settings->listen_fd);
 	unlock_snapshot(&k);
+	if (atomic_load(&k.board->state) == KEEPER_FATAL && k.has_served)
+		refuse_all(&k);
+	address_unlink(order->address, settings->listen_fd);
 	fd_close(k.signal_fd);
 	fd_close(k.owner_pidfd);
 	fd_close(settings->listen_fd);
