@@ -85,7 +85,7 @@ START_TEST(test_warns_only)
 	r.config.task_soft_timeout_usec = 2000;
 	rig_start_ready(&r, 1);
 	rig_publish(&r, 0, DO_ITEMS, 3);
-	channel_slot(&r.channels[0], 0)->out_stride = 20000;
+	channel_slot(&r.channels[0], 0)->out_stride = 100000;
 	await(&r, rig_state(&r, 0, 0) == SLOT_DONE);
 	ck_assert_uint_eq(r.board->n_warned, 3); /* each item */
 	ck_assert_uint_eq(seat_state(&r, 0), SEAT_LIVE);

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +23,7 @@
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/pidfd.h"
 #include "workers/base/sys/program.h"
 #include "workers/base/sys/spawn.h"
 #include "workers/manager/auth.h"
@@ -233,7 +233,7 @@ static int start_keeper(struct owner *o, const char *program,
 	_cleanup_(fd_closep) int listener = listen_fd;
 	_cleanup_(fd_closep) int order_fd = write_order(order);
 	_cleanup_(fd_closep) int board_fd = make_board(o);
-	_cleanup_(fd_closep) int self = pidfd_open(getpid(), 0);
+	_cleanup_(fd_closep) int self = pidfd_of_self();
 	int fds[] = { order_fd, board_fd, -1, listener, self };
 	int r;
 
@@ -242,7 +242,7 @@ static int start_keeper(struct owner *o, const char *program,
 	if (board_fd < 0)
 		return board_fd;
 	if (self < 0)
-		return -errno;
+		return self;
 	o->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (o->bell_fd < 0)
 		return -errno;

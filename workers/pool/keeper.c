@@ -14,6 +14,7 @@
 #include "workers/pool/keeper.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -99,6 +100,19 @@ static uint64_t next_turn_usec(const struct keeper *k)
 	return next;
 }
 
+/* epoll_pwait2(2) is not there before Linux 5.11, nor under valgrind. */
+static int wait_precisely(int epoll_fd, struct epoll_event events[EVENTS_MAX],
+			  const struct timespec *timeout)
+{
+	int n = epoll_pwait2(epoll_fd, events, EVENTS_MAX, timeout, NULL);
+	struct pollfd poll = { .fd = epoll_fd, .events = POLLIN };
+
+	if (n >= 0 || errno != ENOSYS)
+		return n;
+	n = ppoll(&poll, 1, timeout, NULL);
+	return n > 0 ? epoll_wait(epoll_fd, events, EVENTS_MAX, 0) : n;
+}
+
 static void wait_for_events(struct keeper *k)
 {
 	uint64_t next = next_turn_usec(k);
@@ -108,10 +122,9 @@ static void wait_for_events(struct keeper *k)
 		.tv_nsec = (long)(wait % USEC_PER_SEC * 1000),
 	};
 	struct epoll_event events[EVENTS_MAX];
-	int n;
+	int n = wait_precisely(k->epoll_fd, events,
+			       next == USEC_INFINITY ? NULL : &timeout);
 
-	n = epoll_pwait2(k->epoll_fd, events, EVENTS_MAX,
-			 next == USEC_INFINITY ? NULL : &timeout, NULL);
 	k->now_usec = clock_monotonic_usec();
 	for (int i = 0; i < n; i++)
 		note_event(k, events[i].data.u64);

@@ -76,7 +76,7 @@ struct keeper {
 	size_t children_size;
 	int first_fd;		 /* ours are from here; bells come first */
 	struct rlimit fds_limit; /* the owner's */
-	bool is_fds_limit_raised;
+	bool is_fds_limit_raised, is_in_valgrind;
 
 	bool is_owner_gone, has_deaths, has_children, has_news;
 	unsigned n_sweeps;     /* in a row that found orphans */

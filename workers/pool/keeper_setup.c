@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -66,21 +67,28 @@ static int leave_stdin(void)
 
 /* --- descriptors ----------------------------------------------------------- */
 
-/* The highest fd that is open, the one for looking aside. */
+static void close_dir(DIR **dir)
+{
+	if (*dir)
+		(void)closedir(*dir);
+}
+
+/* The highest fd that is open, the one for looking aside. Those from the hard
+ * limit on are not the program's, but valgrind's. */
 static int find_highest_fd(void)
 {
-	DIR *dir = opendir("/proc/self/fd");
+	_cleanup_(close_dir) DIR *dir = opendir("/proc/self/fd");
 	long highest = STDERR_FILENO;
+	struct rlimit limit;
 
-	if (!dir)
+	if (!dir || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
 	for (const struct dirent *d; (d = readdir(dir));) {
 		long fd = strtol(d->d_name, NULL, 10);
 
-		if (fd != dirfd(dir))
+		if (fd != dirfd(dir) && (rlim_t)fd < limit.rlim_max)
 			highest = MAX(highest, fd);
 	}
-	(void)closedir(dir);
 	return (int)highest;
 }
 
@@ -186,6 +194,9 @@ static int map_channels(struct keeper *k)
 	for (size_t i = 0; r == 0 && i < k->n_seats; i++) {
 		struct keeper_seat *seat = &k->seats[i];
 
+		/* A copy of the owner has not inherited the owner's mapping:
+		 * but valgrind believes so. */
+		channel_unmap(&seat->channel);
 		r = channel_map(&seat->channel, seat->channel_fd);
 		seat->channel_fd = fd_close(seat->channel_fd);
 	}
@@ -265,6 +276,14 @@ static int open_events(struct keeper *k)
 	return r;
 }
 
+/* It puts itself there. */
+static bool is_in_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "/vgpreload_");
+}
+
 int keeper_setup(struct keeper *k, const struct keeper_config *config)
 {
 	int r;
@@ -282,6 +301,7 @@ int keeper_setup(struct keeper *k, const struct keeper_config *config)
 		.failures = { .limit = config->restart_limit,
 			      .interval_usec = config->restart_interval_usec },
 	};
+	k->is_in_valgrind = is_in_valgrind();
 	k->now_usec = clock_monotonic_usec();
 	k->rng.state = k->now_usec ^ (uint64_t)k->pid << 32;
 	take_name(config->name);

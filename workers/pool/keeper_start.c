@@ -52,6 +52,18 @@ static void close_hidden_fds(const struct keeper *k, int bell_fd)
 	close_fds(bell_fd + 1, ~0U);
 }
 
+/* They are not inherited; but valgrind believes so, and its leak check would read
+ * all of that memory, a fault for each word. */
+static void forget_others(const struct keeper *k, size_t i)
+{
+	for (size_t j = 0; j < k->n_seats; j++) {
+		const struct channel *c = &k->seats[j].channel;
+
+		if (j != i)
+			(void)munmap(c->memory, c->size_bytes);
+	}
+}
+
 /* A new process finds no page of libc mapped: each function that is called
  * costs a fault, more than most of these calls do. Hence syscall(). */
 static _Noreturn void run_worker(const struct keeper *k, size_t i, int lifeline)
@@ -70,6 +82,8 @@ static _Noreturn void run_worker(const struct keeper *k, size_t i, int lifeline)
 	close_hidden_fds(k, seat->bell_fd);
 	(void)syscall(SYS_madvise, seat->channel.memory,
 		      seat->channel.size_bytes, MADV_DONTFORK);
+	if (k->is_in_valgrind)
+		forget_others(k, i);
 	if (k->is_fds_limit_raised)
 		(void)setrlimit(RLIMIT_NOFILE, &k->fds_limit);
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL,

@@ -11,7 +11,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -21,6 +20,7 @@
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/pidfd.h"
 #include "workers/base/sys/procstat.h"
 #include "workers/base/sys/tree.h"
 #include "workers/pool/pool.h"
@@ -225,7 +225,7 @@ int seats_start_keeper(struct reeve_pool *pool)
 	struct reeve_pool_spec *s = &pool->spec;
 	struct keeper_config config = {
 		.name = pool->name,
-		.owner_pidfd = pidfd_open(getpid(), 0),
+		.owner_pidfd = pidfd_of_self(),
 		.keeper_fd = pool->keeper_fd,
 		.owner_fd = pool->owner_fd,
 		.board = pool->board,
@@ -250,19 +250,17 @@ int seats_start_keeper(struct reeve_pool *pool)
 	int r;
 
 	if (config.owner_pidfd < 0)
-		return -errno;
+		return config.owner_pidfd;
 	atomic_store(&pool->board->target, pool->n_processes);
 	for (unsigned i = 0; i < pool->n_seats; i++)
 		offer(pool, i);
-	pid = setup_start_keeper(pool, &config);
+	pid = setup_start_keeper(pool, &config, &pool->keeper_pidfd);
 	fd_close(config.owner_pidfd);
 	if (pid < 0)
 		return (int)pid;
 	pool->keeper_pid = pid;
 	pool->n_keepers++;
-	/* Not reaped by anybody but us: it is still that process. */
-	pool->keeper_pidfd = pidfd_open(pid, 0);
-	r = pool->keeper_pidfd < 0 ? -errno
+	r = pool->keeper_pidfd < 0 ? pool->keeper_pidfd
 				   : watch(pool, pool->keeper_pidfd, EPOLLIN);
 	if (r < 0)
 		abandon_keeper(pool);

@@ -17,12 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/parse.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/pidfd.h"
 #include "workers/base/sys/program.h"
 #include "workers/pool/shares.h"
 
@@ -354,28 +356,38 @@ static pid_t execute_keeper(const struct reeve_pool *pool,
 	return r < 0 ? r : pid;
 }
 
-static pid_t fork_keeper(const struct keeper_config *c, size_t board_size)
+static pid_t fork_keeper(const struct keeper_config *c, size_t board_size,
+			 int *ret_pidfd)
 {
 	struct keeper_config config = *c;
 	pid_t pid;
 
 	(void)fflush(NULL); /* or both would write what is buffered */
 	(void)madvise(c->board, board_size, MADV_DOFORK);
-	pid = fork();
+	pid = pidfd_fork(ret_pidfd);
 	if (pid == 0)
 		keeper_main(&config);
 	(void)madvise(c->board, board_size, MADV_DONTFORK);
-	return pid < 0 ? -errno : pid;
+	return pid;
 }
 
 pid_t setup_start_keeper(const struct reeve_pool *pool,
-			 const struct keeper_config *config)
+			 const struct keeper_config *config, int *ret_pidfd)
 {
+	pid_t pid;
+
 	if (pool->spec.context == REEVE_CONTEXT_FORK)
 		return has_threads() && pool->n_keepers > 0
 			       ? -ENOTSUP
-			       : fork_keeper(config, pool->board_size);
-	return execute_keeper(pool, config);
+			       : fork_keeper(config, pool->board_size,
+					     ret_pidfd);
+	pid = execute_keeper(pool, config);
+	if (pid >
+	    0) /* not reaped by anybody but us: it is still that process */
+		*ret_pidfd = pidfd_open(pid, 0);
+	if (pid > 0 && *ret_pidfd < 0)
+		*ret_pidfd = -errno;
+	return pid;
 }
 
 /* ---- being executed ---------------------------------------------------------------------- */

@@ -22,6 +22,6 @@ int setup_choose_context(struct reeve_pool *pool);
 int setup_find_task(reeve_task_fn *fn, uint64_t *ret_function);
 
 /* Starts the keeper's process. config is complete but for .worker_main and .arg.
- * Returns its pid or -errno. */
+ * Returns its pid, and in *ret_pidfd a pidfd or -errno; or -errno. */
 pid_t setup_start_keeper(const struct reeve_pool *pool,
-			 const struct keeper_config *config);
+			 const struct keeper_config *config, int *ret_pidfd);

@@ -27,7 +27,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,6 +34,7 @@
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/pidfd.h"
 #include "workers/base/sys/procstat.h"
 #include "workers/base/sys/spawn.h"
 
@@ -183,9 +183,9 @@ int guard_start(struct reeve_process *p)
 	int guard_pidfd = -1;
 	pid_t pid;
 
-	post.owner = pidfd_open(getpid(), 0);
+	post.owner = pidfd_of_self();
 	if (post.owner < 0)
-		return -errno;
+		return post.owner;
 	pid = clone_unseen(&guard_pidfd);
 	if (pid == 0)
 		stand_guard(&post);

@@ -28,13 +28,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/pidfd.h"
 #include "workers/base/sys/report.h"
 #include "workers/base/sys/spawn_child.h"
 #include "workers/base/sys/streams.h"
@@ -207,14 +207,13 @@ static int start_by_fork(struct spawn_plan *plan, struct spawn_child *child)
 
 	plan->enter_cgroup = plan->spec->cgroup_fd >= 0;
 	plan->has_handlers = true;
-	pid = fork();
+	pid = pidfd_fork(&child->pidfd);
 	if (pid == 0)
 		spawn_child_run(plan);
 	if (pid < 0)
-		return -errno;
+		return (int)pid;
 	child->pid = pid;
-	child->pidfd = pidfd_open(pid, 0);
-	return child->pidfd < 0 ? -errno : 0;
+	return child->pidfd < 0 ? child->pidfd : 0;
 }
 
 /* A child that was never told to go on: it still waits at the gate. */
@@ -442,5 +441,5 @@ int spawn_wait(int pidfd, bool keep, int *ret_code, bool *ret_core,
 
 int spawn_signal(int pidfd, int signo)
 {
-	return pidfd_send_signal(pidfd, signo, NULL, 0) < 0 ? -errno : 0;
+	return pidfd_signal(pidfd, signo);
 }

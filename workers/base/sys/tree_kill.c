@@ -37,6 +37,7 @@
 #include "workers/base/pure/usec.h"
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
+#include "workers/base/sys/pidfd.h"
 #include "workers/base/sys/procstat.h"
 
 #define STOP_ROUNDS_MAX	  32
@@ -62,16 +63,16 @@ int tree_signal_process(const struct tree_process *process, int signo)
 	if (process->pid <= 1 || process->pid == getpid() || process->is_kernel)
 		return -EPERM;
 	pidfd = pidfd_open(process->pid, 0);
-	if (pidfd < 0)
+	if (pidfd < 0 && errno != ENOSYS) /* see pidfd.h */
 		return errno == ESRCH ? 0 : -errno;
 	r = procstat_read(process->pid, &now);
 	if (r < 0)
 		return r == -ESRCH ? 0 : r;
 	if (now.start_ticks != process->start_ticks || procstat_is_dead(&now))
 		return 0;
-	if (pidfd_send_signal(pidfd, signo, NULL, 0) < 0)
-		return errno == ESRCH ? 0 : -errno;
-	return 1;
+	r = pidfd < 0 ? (kill(process->pid, signo) < 0 ? -errno : 0)
+		      : pidfd_signal(pidfd, signo);
+	return r == 0 ? 1 : r == -ESRCH ? 0 : r;
 }
 
 /* One look at a tree. */

@@ -35,6 +35,8 @@
  *   of the pool's work, all do, but for reeve_result_ref(), reeve_result_unref()
  *   and reeve_pool_free().
  *   Sizes: an input or output is 0 to payload_max bytes.
+ *   Under valgrind pools of the context fork work, on Linux 6.5 or later; in the
+ *   other contexts only if it knows pidfd_open(2), which 3.19 does not.
  */
 #ifndef REEVE_POOL_H
 #define REEVE_POOL_H
