@@ -118,6 +118,8 @@ static uint32_t done(struct job *job, const struct piece *piece, uint32_t n,
 			 piece->n_items * sizeof(*output->items));
 		read_all(output->data,
 			 (size_t)piece->n_items * piece->out_stride);
+		if (output->has_message)
+			read_all(output->text, output->size);
 	} else {
 		reeve_assert(output->size <= CHANNEL_PAYLOAD_DEFAULT);
 		read_all(output->data, output->size);

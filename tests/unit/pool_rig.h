@@ -55,6 +55,32 @@ static inline int fail_on(void *input, size_t size, struct reeve_reply *reply)
 				 (const char *)input);
 }
 
+/* What becomes of items 0, 1, 2, ... in turns. */
+enum says { SAYS_OUTPUT, SAYS_TEXT, SAYS_SHORT_TEXT, SAYS_NOTHING, SAYS_COUNT };
+
+static inline int say(void *input, size_t size, struct reeve_reply *reply)
+{
+	uint64_t i;
+	int r;
+
+	memcpy(&i, input, size);
+	r = reeve_reply_set(reply, "output", 6);
+	switch ((enum says)(i % SAYS_COUNT)) {
+	case SAYS_TEXT:
+		return reeve_reply_error(
+			reply, -EIO, "item %d is not what it was said to be",
+			(int)i);
+	case SAYS_SHORT_TEXT:
+		return reeve_reply_error(reply, -EIO, "no %d", (int)i);
+	case SAYS_NOTHING:
+		return -EIO;
+	case SAYS_OUTPUT:
+	case SAYS_COUNT:
+		break;
+	}
+	return r;
+}
+
 static inline int wait_for_ever(void *input _unused_, size_t size _unused_,
 				struct reeve_reply *reply _unused_)
 {
@@ -240,6 +266,7 @@ static inline int init_hangs(void *argument _unused_, size_t size _unused_)
 static const struct reeve_function pool_functions[] = {
 	{ "square", square, NULL },
 	{ "echo", echo, NULL },
+	{ "say", say, NULL },
 	{ "tell_pid", tell_pid, NULL },
 	{ "fail_on", fail_on, NULL },
 	{ "wait_for_ever", wait_for_ever, NULL },

@@ -111,6 +111,84 @@ START_TEST(test_map_with_deaths)
 }
 END_TEST
 
+static void check_said(const struct reeve_outcome *o, int i)
+{
+	char text[REEVE_MESSAGE_MAX] = "";
+
+	if (i % SAYS_COUNT == SAYS_TEXT)
+		(void)snprintf(text, sizeof(text),
+			       "item %d is not what it was said to be", i);
+	else if (i % SAYS_COUNT == SAYS_SHORT_TEXT)
+		(void)snprintf(text, sizeof(text), "no %d", i);
+	else if (i % SAYS_COUNT == SAYS_NOTHING)
+		(void)snprintf(text, sizeof(text), "the function returned %d",
+			       -EIO);
+	ck_assert_int_eq(o->kind, *text ? REEVE_FAILED : REEVE_DONE);
+	ck_assert_int_eq(o->error, *text ? -EIO : 0);
+	ck_assert_str_eq(o->message, text);
+}
+
+/* A failure has its text, however large chunks and outputs are; and nothing that
+ * is none. */
+START_TEST(test_map_texts)
+{
+	static const size_t chunks[] = { 1, 2, 7, 0 }, rooms[] = { 0, 8, 64 };
+	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
+	enum { N = 40 };
+	static struct reeve_outcome outcomes[N];
+	size_t sizes[N];
+	uint64_t in[N];
+	char out[N * 64];
+
+	for (uint64_t i = 0; i < N; i++)
+		in[i] = i;
+	for (size_t k = 0; k < ARRAY_SIZE(chunks) * ARRAY_SIZE(rooms); k++) {
+		size_t room = rooms[k % ARRAY_SIZE(rooms)];
+		const struct reeve_map_spec spec = {
+			.inputs = in,
+			.input_size = 8,
+			.n_items = N,
+			.outputs = room ? out : NULL,
+			.output_size = room,
+			.output_sizes = sizes,
+			.outcomes = outcomes,
+			.chunksize = chunks[k / ARRAY_SIZE(rooms)],
+		};
+
+		memset(sizes, 0xff, sizeof(sizes));
+		ck_assert_int_eq(reeve_pool_map(pool, say, &spec), N * 3 / 4);
+		for (int i = 0; i < N; i++) {
+			check_said(&outcomes[i], i);
+			ck_assert_uint_eq(sizes[i], i % SAYS_COUNT ? 0 : 6);
+		}
+	}
+	end_pool(pool);
+}
+END_TEST
+
+/* Chunks are as large as they may be, with the room that they need besides. */
+START_TEST(test_map_at_the_limit)
+{
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .payload_max = 4096 });
+	static const uint64_t in[6] = { 0, 4, 8, 12, 16, 20 };
+	static char out[6 * 2048];
+
+	for (size_t room = 8; room <= 2048; room += room < 1700 ? 188 : 4)
+		ck_assert_int_eq(
+			reeve_pool_map(pool, say,
+				       &(struct reeve_map_spec){
+					       .inputs = in,
+					       .input_size = sizeof(in[0]),
+					       .n_items = ARRAY_SIZE(in),
+					       .outputs = out,
+					       .output_size = room,
+					       .chunksize = SIZE_MAX }),
+			0);
+	end_pool(pool);
+}
+END_TEST
+
 START_TEST(test_map_async)
 {
 	struct reeve_pool *pool = new_pool(_i, (struct reeve_pool_spec){ 0 });
@@ -156,4 +234,4 @@ START_TEST(test_map_async)
 END_TEST
 
 POOL_MAIN("pool_maps", test_map, test_map_corners, test_map_with_deaths,
-	  test_map_async)
+	  test_map_texts, test_map_at_the_limit, test_map_async)

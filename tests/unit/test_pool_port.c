@@ -353,6 +353,19 @@ START_TEST(test_chunk_output)
 							      cases[i].offset +
 							      24);
 	}
+	/* the text behind them: never more than there is room for */
+	slot_at(0)->result = (struct slot_result){ .size = UINT32_MAX,
+						   .status = 2,
+						   .flags = UINT32_MAX };
+	ck_assert_int_eq(port_look(&port, &output), SIGHT_DONE);
+	ck_assert(output.has_message && output.status == 2);
+	ck_assert_ptr_eq(output.text, port.channel.out + 24 + 3 * 8);
+	ck_assert_uint_eq(output.size, CHANNEL_ERROR_MAX - 1);
+	ck_assert_uint_eq(output.text + output.size + 1 - port.channel.out,
+			  size);
+	slot_at(0)->result.flags = 0;
+	ck_assert_int_eq(port_look(&port, &output), SIGHT_DONE);
+	ck_assert(!output.has_message);
 	end();
 }
 END_TEST

@@ -131,7 +131,9 @@ struct slot {
 	uint32_t out_stride; /* chunks: bytes of output kept of each item, or
 			      * SLOT_LOOSE */
 	/* .data is the input, then the output. Chunks have more than one
-	 * result: .offset is where they are. */
+	 * result: .offset is where they are. One that SLOT_HAS_MESSAGE ended
+	 * with an item whose text had no room: .status says which, .size how
+	 * long the text is that stands behind the outputs. */
 	struct slot_result result;
 };
 
@@ -143,10 +145,13 @@ struct slot {
  * output is. */
 #define SLOT_LOOSE UINT32_MAX
 
-/* Otherwise, in front of a chunk's outputs: what became of each item. */
+/* Otherwise, in front of a chunk's outputs: what became of each item. Behind them
+ * is room for one text. */
 struct chunk_item {
 	int32_t status;
-	uint32_t size; /* bytes of output; more than out_stride: cut off */
+	/* Bytes of output, more than out_stride: cut off; of one that failed, of
+	 * its text. */
+	uint32_t size;
 };
 
 /* The keeper wants the worker to be replaced. DUE_AFTER_A_TASK: one that has run
@@ -237,10 +242,16 @@ static inline size_t slot_align(size_t size)
 	return (size + SLOT_ALIGNMENT - 1) & ~(size_t)(SLOT_ALIGNMENT - 1);
 }
 
+/* Where in a chunk's output the text is that had no room. */
+static inline size_t chunk_text_offset(uint32_t n_items, uint32_t out_stride)
+{
+	return (size_t)n_items * (sizeof(struct chunk_item) + out_stride);
+}
+
 /* Bytes that a chunk takes of the output arena before it begins. */
 static inline size_t chunk_output_size(uint32_t n_items, uint32_t out_stride)
 {
 	if (out_stride == SLOT_LOOSE)
 		return (size_t)n_items * sizeof(struct slot_result);
-	return (size_t)n_items * (sizeof(struct chunk_item) + out_stride);
+	return chunk_text_offset(n_items, out_stride) + CHANNEL_ERROR_MAX;
 }

@@ -101,6 +101,8 @@ static void note_bad(struct map *m, uint64_t index,
 		m->trail = TAKE(trail);
 	}
 	free(trail);
+	if (m->spec.output_sizes)
+		m->spec.output_sizes[index] = 0;
 	if (m->spec.outcomes)
 		m->spec.outcomes[index] = *outcome;
 }
@@ -113,8 +115,6 @@ static uint32_t take_item(struct map *m, uint64_t index, int status,
 	size_t room = m->spec.output_size;
 	struct reeve_outcome outcome;
 
-	if (m->spec.output_sizes)
-		m->spec.output_sizes[index] = size;
 	if (status == 0 && size > room && m->spec.outputs)
 		status = -EMSGSIZE;
 	if (status != 0) {
@@ -123,6 +123,8 @@ static uint32_t take_item(struct map *m, uint64_t index, int status,
 		note_bad(m, index, &outcome, place->trail);
 		return 0;
 	}
+	if (m->spec.output_sizes)
+		m->spec.output_sizes[index] = size;
 	if (m->spec.outputs)
 		memcpy((unsigned char *)m->spec.outputs + index * room, data,
 		       size);
@@ -150,6 +152,15 @@ static bool are_all_plain(const struct chunk_item *items, uint32_t n,
 	return odd == 0;
 }
 
+/* Only the last can have one; if its worker was killed before it said that it has
+ * ended, the text is of the item after that. */
+static bool has_long_text(const struct port_output *output, uint32_t i,
+			  uint32_t n)
+{
+	return output->has_message && i + 1 == n &&
+	       output->status == (int32_t)i;
+}
+
 static uint32_t take_chunk(struct map *m, const struct piece *piece, uint32_t n,
 			   const struct port_output *output,
 			   const struct job_place *place)
@@ -163,13 +174,20 @@ static uint32_t take_chunk(struct map *m, const struct piece *piece, uint32_t n,
 		return n;
 	}
 	for (uint32_t i = 0; i < n; i++) {
+		const unsigned char *data = output->data + (size_t)i * stride;
 		struct chunk_item item;
+		bool is_text;
 
 		memcpy(&item, &output->items[i], sizeof(item));
 		item.size = stride ? MIN(item.size, stride) : item.size;
+		is_text = stride > 0 && item.size > 0;
+		if (item.status != 0 && has_long_text(output, i, n)) {
+			data = output->text;
+			item.size = output->size;
+			is_text = true;
+		}
 		n_done += take_item(m, piece->index + i, item.status, item.size,
-				    output->data + (size_t)i * stride,
-				    stride > 0 && item.size > 0, place);
+				    data, is_text, place);
 	}
 	return n_done;
 }
@@ -252,7 +270,7 @@ static uint32_t choose_chunk(const struct reeve_map_spec *s,
 
 	if (n == 0)
 		n = s->n_items / share + (s->n_items % share != 0);
-	n = MIN(n, pool->payload_max / bytes);
+	n = MIN(n, (pool->payload_max - CHANNEL_ERROR_MAX) / bytes);
 	return n ? (uint32_t)MIN(n, UINT32_MAX) : 1;
 }
 

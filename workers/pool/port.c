@@ -244,6 +244,21 @@ static bool show_loose(struct port *port, struct port_output *ret)
 	return true;
 }
 
+/* Of which there may be one. */
+static void show_text(const struct slot *slot, const struct piece *own,
+		      struct port_output *ret)
+{
+	const struct slot_result *result = &slot->result;
+	uint32_t size = *(const volatile uint32_t *)&result->size;
+
+	ret->has_message =
+		*(const volatile uint32_t *)&result->flags & SLOT_HAS_MESSAGE;
+	ret->status = *(const volatile int32_t *)&result->status;
+	ret->size = MIN(size, CHANNEL_ERROR_MAX - 1u);
+	ret->text =
+		ret->data + chunk_text_offset(own->n_items, own->out_stride);
+}
+
 /* Of the first n items. */
 static bool show_chunk(struct port *port, const struct slot *slot,
 		       const struct piece *own, uint32_t n,
@@ -262,6 +277,7 @@ static bool show_chunk(struct port *port, const struct slot *slot,
 	note_use(port, ret->data + size);
 	if (own->out_stride == SLOT_LOOSE)
 		return show_loose(port, ret);
+	show_text(slot, own, ret);
 	ret->items = (const struct chunk_item *)(const void *)ret->data;
 	ret->data = (const unsigned char *)(ret->items + own->n_items);
 	return true;

@@ -82,7 +82,9 @@ struct port_output {
 	uint32_t size; /* single: bytes of output */
 	int32_t status;
 	bool has_message;
-	const struct chunk_item *items;	   /* chunks: of each item */
+	const struct chunk_item *items; /* chunks: of each item, and: */
+	const unsigned char *text;	/* has_message: of item .status, so long
+					 * as .size says */
 	const struct slot_result *results; /* the same of loose chunks: see
 					    * port_output_of() */
 	const struct channel *channel;

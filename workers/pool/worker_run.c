@@ -35,6 +35,8 @@ struct task {
 	bool is_unused; /* and if there is none, nobody wants the output */
 	bool is_over;	/* more output than fits was tried */
 	bool has_message;
+	unsigned char *text; /* chunks: where to put one that is too long ... */
+	uint32_t text_size;  /* ... for its room; 0: there is none */
 	uint64_t reported_word, n_reports; /* of reeve_task_progress() */
 	uint32_t offset;		   /* of the output in the arena */
 	uint64_t mark;			   /* of the arena, before it */
@@ -169,10 +171,14 @@ int reeve_reply_error(struct reeve_reply *reply, int code, const char *format,
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	len = strlen(text);
-	if (t->is_fixed)
-		len = MIN(len, reply->capacity);
-	(void)reeve_reply_set(reply, text, len);
+	t->text_size = 0;
 	t->has_message = true;
+	if (t->is_unused || (t->is_fixed && len > reply->capacity)) {
+		memcpy(t->text, text, len);
+		t->text_size = (uint32_t)len;
+		len = 0;
+	}
+	(void)reeve_reply_set(reply, text, len);
 	return code;
 }
 
@@ -378,7 +384,34 @@ static uint32_t run_loose_chunk(const struct run *r)
 	return i;
 }
 
-/* Outputs have their rooms. */
+/* Status and size of an item that failed, or tried to. What it wrote before it
+ * failed without a text is none. Returns whether its text ends the chunk. */
+_seldom_ static bool keep_failure(struct task *t, int status, size_t size,
+				  struct chunk_item *item)
+{
+	bool is_text = t->has_message && status != 0;
+
+	if (status == 0)
+		status = t->is_over ? -EMSGSIZE : 0;
+	item->status = status;
+	item->size = status == 0 || is_text ? (uint32_t)size : 0;
+	if (!is_text)
+		t->text_size = 0;
+	t->is_over = t->has_message = false;
+	return t->text_size > 0;
+}
+
+/* The last item, which has a text that is for nobody else. */
+static void tell_text(struct slot *slot, const struct task *t, uint32_t i)
+{
+	if (t->text_size == 0)
+		return;
+	slot->result.status = (int32_t)i;
+	slot->result.size = t->text_size;
+	slot->result.flags = SLOT_HAS_MESSAGE;
+}
+
+/* Outputs have their rooms. A text that has none ends the chunk. */
 static uint32_t run_chunk(const struct run *r)
 {
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
@@ -395,10 +428,12 @@ static uint32_t run_chunk(const struct run *r)
 
 	if ((size_t)n * size <= CHANNEL_INLINE_SIZE)
 		input = memcpy(small, slot->result.data, sizeof(small));
+	slot->result.flags = 0;
 	slot->result.offset = take_output(w, chunk_output_size(n, stride));
 	items = (struct chunk_item *)(void *)(w->channel.out +
 					      slot->result.offset);
 	output = (unsigned char *)(items + n);
+	t.text = output + (size_t)n * stride;
 	for (;; i++) {
 		struct reeve_reply reply = { output + (size_t)i * stride,
 					     stride, 0, &t };
@@ -406,13 +441,15 @@ static uint32_t run_chunk(const struct run *r)
 		int status =
 			call(w, r->fn, input + (size_t)i * size, size, &reply);
 
-		items[i].status = t.is_over && status == 0 ? -EMSGSIZE : status;
-		items[i].size = (uint32_t)reply.size;
-		t.is_over = false;
+		items[i] = (struct chunk_item){ 0, (uint32_t)reply.size };
+		if ((status != 0 || t.is_over || t.has_message) &&
+		    keep_failure(&t, status, reply.size, &items[i]))
+			break;
 		if (i + 1 == n || is_in_a_hurry(w))
 			break;
 		finish_item(r, i, false);
 	}
+	tell_text(slot, &t, i);
 	finish_item(r, i, true);
 	return i + 1;
 }

@@ -331,7 +331,8 @@ struct reeve_map_spec {
 	size_t n_items;
 	void *outputs; /* n * output_size bytes; NULL: none wanted */
 	size_t output_size;
-	size_t *output_sizes; /* NULL, or n: how large each output was */
+	size_t *output_sizes; /* NULL, or n: how large each output was; 0 of
+			       * an item that is not DONE */
 	struct reeve_outcome *outcomes; /* NULL, or n: what became of each */
 	int priority;	      /* as in struct reeve_apply_spec, like these: */
 	unsigned max_crashes; /* of an item */
