@@ -54,6 +54,45 @@ START_TEST(test_closep)
 }
 END_TEST
 
+/* Of one who has closed his standard descriptors. */
+START_TEST(test_lift)
+{
+	struct rlimit old, few;
+	int fd = dup(STDOUT_FILENO), copy;
+
+	ck_assert_int_eq(fd_lift(fd), fd);
+	fd_close(fd);
+	errno = EXDEV;
+	ck_assert_int_eq(fd_lift(-1), -1);
+	ck_assert_int_eq(errno, EXDEV);
+	for (int i = 0; i <= STDERR_FILENO; i++) {
+		int saved = dup(i);
+
+		fd_close(i);
+		ck_assert_int_eq(open("/dev/null", O_RDONLY | O_CLOEXEC), i);
+		fd = fd_lift(i);
+		ck_assert_int_ge(fd, FD_OWN);
+		ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		ck_assert_int_lt(fcntl(i, F_GETFD), 0);
+		ck_assert_int_eq(fd_copy(i), -EBADF);
+		copy = fd_copy(fd);
+		ck_assert_int_ge(copy, FD_OWN);
+		ck_assert_int_eq(dup2(saved, i), i);
+		fd_close(saved);
+		fd_close(copy);
+		fd_close(fd);
+	}
+	/* better one of these than none */
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){ FD_OWN, old.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(fd_copy(0), -EMFILE);
+	ck_assert_int_eq(fd_lift(0), 0);
+	ck_assert_int_ge(fcntl(0, F_GETFD), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+END_TEST
+
 START_TEST(test_flags)
 {
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -494,11 +533,12 @@ START_TEST(test_count_open_without_a_free_fd)
 }
 END_TEST
 
-UNIT_MAIN("fd", test_close, test_closep, test_flags, test_write_all_of_much,
-	  test_write_all_goes_on_after_eintr, test_write_all_fails,
-	  test_read_file, test_read_file_with_nul, test_read_file_at_the_limit,
-	  test_read_file_of_proc, test_read_file_that_fills_its_memory,
-	  test_read_file_of_other_kinds, test_read_file_that_read_refuses,
-	  test_write_file, test_write_file_of_proc, test_write_file_fails,
+UNIT_MAIN("fd", test_close, test_closep, test_lift, test_flags,
+	  test_write_all_of_much, test_write_all_goes_on_after_eintr,
+	  test_write_all_fails, test_read_file, test_read_file_with_nul,
+	  test_read_file_at_the_limit, test_read_file_of_proc,
+	  test_read_file_that_fills_its_memory, test_read_file_of_other_kinds,
+	  test_read_file_that_read_refuses, test_write_file,
+	  test_write_file_of_proc, test_write_file_fails,
 	  test_write_file_written_short, test_count_open,
 	  test_count_open_without_a_free_fd)

@@ -3,11 +3,11 @@
  * differs everywhere.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <reeve/reeve.h>
 
@@ -163,13 +163,13 @@ static void apply_async_and_callbacks(struct reeve_pool *pool)
 static int nap(void *input, size_t size, struct reeve_reply *reply)
 {
 	(void)size, (void)reply;
-	(void)sleep(*(const unsigned *)input);
+	(void)poll(NULL, 0, *(const int *)input * 1000);
 	return 0;
 }
 
 static void asyncresult(struct reeve_pool *pool)
 {
-	unsigned seconds = 60;
+	int seconds = 60;
 	struct reeve_outcome outcome;
 	struct reeve_result *r;
 

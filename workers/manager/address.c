@@ -123,7 +123,8 @@ int address_check(const char *text)
 
 static int new_socket(int family)
 {
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = fd_lift(
+		socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	return fd < 0 ? -errno : fd;
 }

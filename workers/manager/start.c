@@ -154,8 +154,8 @@ static int listen_somewhere(const char *address, struct keeper_order *order,
 
 static int write_order(const struct keeper_order *order)
 {
-	_cleanup_(fd_closep) int fd =
-		memfd_create("reeve-order", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_(fd_closep) int fd = fd_lift(
+		memfd_create("reeve-order", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	int r = fd < 0 ? -errno : fd_write_all(fd, order, sizeof(*order));
 
 	if (r == 0 && fcntl(fd, F_ADD_SEALS, ORDER_SEALS) < 0)
@@ -167,7 +167,8 @@ static int write_order(const struct keeper_order *order)
 
 static int make_board(struct owner *o)
 {
-	_cleanup_(fd_closep) int fd = memfd_create("reeve-board", MFD_CLOEXEC);
+	_cleanup_(fd_closep) int fd =
+		fd_lift(memfd_create("reeve-board", MFD_CLOEXEC));
 	void *p;
 
 	if (fd < 0 || ftruncate(fd, sizeof(*o->board)) < 0)
@@ -243,7 +244,7 @@ static int start_keeper(struct owner *o, const char *program,
 		return board_fd;
 	if (self < 0)
 		return self;
-	o->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	o->bell_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (o->bell_fd < 0)
 		return -errno;
 	fds[KEEPER_FD_BELL - KEEPER_FD_ORDER] = o->bell_fd;

@@ -76,7 +76,8 @@ int channel_new(struct channel *ret_channel, uint32_t n_slots,
 
 	if (!is_slot_count(n_slots) || !is_limit(payload_max))
 		return -EINVAL;
-	fd = memfd_create("reeve-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = fd_lift(
+		memfd_create("reeve-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
 		    0)

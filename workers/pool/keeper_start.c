@@ -159,6 +159,7 @@ static int open_lifeline(const struct keeper *k, size_t i, int *ret_worker_fd)
 
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
+	fds[1] = fd_lift(fds[1]);
 	fd = keeper_hide_fd(k, fds[0]);
 	if (fd >= 0 && epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
 		int r = -errno;

@@ -387,7 +387,7 @@ static int new_seat(struct reeve_pool *pool, unsigned i)
 		channel_unmap(&channel);
 		return r;
 	}
-	seat->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	seat->bell_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (seat->bell_fd < 0)
 		return -errno;
 	/* Edge-triggered: each write is told once, and nothing is ever read. */
@@ -400,7 +400,7 @@ static int new_board(struct reeve_pool *pool)
 
 	pool->board_size =
 		sizeof(struct board) + pool->n_seats * sizeof(struct seat);
-	pool->board_fd = memfd_create("reeve-board", MFD_CLOEXEC);
+	pool->board_fd = fd_lift(memfd_create("reeve-board", MFD_CLOEXEC));
 	if (pool->board_fd < 0 ||
 	    ftruncate(pool->board_fd, (off_t)pool->board_size) < 0)
 		return -errno;
@@ -425,9 +425,9 @@ int seats_new(struct reeve_pool *pool)
 		pool->seats[i].channel_fd = pool->seats[i].bell_fd = -1;
 	if (!pool->ports || !pool->views || !pool->seats)
 		return -ENOMEM;
-	pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	pool->keeper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	pool->owner_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pool->epoll_fd = fd_lift(epoll_create1(EPOLL_CLOEXEC));
+	pool->keeper_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	pool->owner_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (pool->epoll_fd < 0 || pool->keeper_fd < 0 || pool->owner_fd < 0)
 		return -errno;
 	r = watch(pool, pool->owner_fd, EPOLLIN | EPOLLET);
@@ -444,8 +444,8 @@ int seats_open_look(struct reeve_pool *pool)
 
 	if (pool->look_fd >= 0)
 		return 0;
-	pool->look_fd =
-		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	pool->look_fd = fd_lift(
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (pool->look_fd < 0)
 		return -errno;
 	r = watch(pool, pool->look_fd, EPOLLIN | EPOLLET);

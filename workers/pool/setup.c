@@ -191,8 +191,8 @@ static int write_handout(const struct reeve_pool *pool,
 		.restart_interval_usec = c->restart_interval_usec,
 		.argument_size = s->argument_size,
 	};
-	_cleanup_(fd_closep) int fd =
-		memfd_create("reeve-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_(fd_closep) int fd = fd_lift(
+		memfd_create("reeve-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	int r = fd < 0 ? -errno : find_init(s->initializer, &h.init);
 
 	if (r == 0)
@@ -384,7 +384,7 @@ pid_t setup_start_keeper(const struct reeve_pool *pool,
 	pid = execute_keeper(pool, config);
 	if (pid >
 	    0) /* not reaped by anybody but us: it is still that process */
-		*ret_pidfd = pidfd_open(pid, 0);
+		*ret_pidfd = fd_lift(pidfd_open(pid, 0));
 	if (pid > 0 && *ret_pidfd < 0)
 		*ret_pidfd = -errno;
 	return pid;
@@ -411,10 +411,9 @@ static int make_executor(struct executor *x, const struct keeper_config *c,
 	if (!x->channel_fds)
 		return -ENOMEM;
 	for (unsigned i = 0; i < rc->head->n_seats; i++) {
-		x->channel_fds[i] =
-			fcntl(c->seats[i].channel_fd, F_DUPFD_CLOEXEC, 0);
+		x->channel_fds[i] = fd_copy(c->seats[i].channel_fd);
 		if (x->channel_fds[i] < 0)
-			return -errno;
+			return x->channel_fds[i];
 	}
 	return 0;
 }

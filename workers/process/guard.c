@@ -196,7 +196,7 @@ int guard_start(struct reeve_process *p)
 		return -error;
 	}
 	fd_close(post.owner);
-	p->guard_pidfd = guard_pidfd;
+	p->guard_pidfd = fd_lift(guard_pidfd);
 	return 0;
 }
 

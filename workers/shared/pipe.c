@@ -292,7 +292,8 @@ static void take_fds(struct msghdr *packet, struct tray *t)
 			continue;
 		n = MIN(n, PACKET_FDS - t->n_fds);
 		memcpy(t->fds + t->n_fds, CMSG_DATA(h), n * sizeof(int));
-		t->n_fds += n;
+		for (; n > 0; n--, t->n_fds++)
+			t->fds[t->n_fds] = fd_lift(t->fds[t->n_fds]);
 	}
 }
 
@@ -560,6 +561,8 @@ int reeve_pipe_new(bool is_duplex, reeve_connection *ret_ends[2])
 		return -EINVAL;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
+	fds[0] = fd_lift(fds[0]);
+	fds[1] = fd_lift(fds[1]);
 	r = connection_new(fds[0], &ends[0]);
 	other = connection_new(fds[1], &ends[1]);
 	/* This stops the other direction at both ends. */
@@ -587,8 +590,8 @@ int reeve_connection_open(int fd, reeve_connection **ret)
 		return errno == EBADF ? -EBADF : -EBADMSG;
 	if (type != SOCK_SEQPACKET || domain != AF_UNIX)
 		return -EBADMSG;
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return fd < 0 ? -errno : connection_new(fd, ret);
+	fd = fd_copy(fd);
+	return fd < 0 ? fd : connection_new(fd, ret);
 }
 
 int reeve_connection_fd(const reeve_connection *c)

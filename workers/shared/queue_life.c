@@ -99,7 +99,7 @@ int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
 	m->max_items = items;
 	m->is_joinable = s.is_joinable;
 	handle_set(q, bytes, items);
-	q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	q->event_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (q->event_fd < 0)
 		return -errno;
 	*ret = TAKE(q);
@@ -116,8 +116,7 @@ static int open_eventfd(int fd)
 		return errno == ENOENT ? -EBADF : -errno;
 	if (strcmp(link, "anon_inode:[eventfd]") != 0)
 		return -EBADMSG;
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
+	return fd_copy(fd);
 }
 
 int reeve_queue_open(const int fds[REEVE_QUEUE_FDS], reeve_queue **ret)

@@ -43,7 +43,8 @@ int region_new(enum region_kind kind, size_t size, struct region *ret)
 
 	if (size < sizeof(struct region_head) || size > INT64_MAX)
 		return -EINVAL;
-	fd = memfd_create("reeve-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = fd_lift(
+		memfd_create("reeve-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return -errno;
@@ -72,12 +73,12 @@ int region_check(int fd, struct region_head *ret)
 
 int region_open(int fd, enum region_kind kind, size_t least, struct region *ret)
 {
-	_cleanup_(fd_closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	_cleanup_(fd_closep) int own = fd_copy(fd);
 	struct region_head head;
 	int r;
 
 	if (own < 0)
-		return -errno;
+		return own;
 	if (region_check(own, &head) < 0 || head.kind != (uint32_t)kind ||
 	    head.size < least)
 		return -EBADMSG;

@@ -48,8 +48,8 @@ static int slab_new(size_t size, struct slab **ret)
 		return -ENOMEM;
 	for (slab->room = SLAB_OFFSET; slab->room < size;)
 		slab->room *= 2;
-	slab->fd =
-		memfd_create("reeve-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	slab->fd = fd_lift(
+		memfd_create("reeve-message", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (slab->fd < 0 ||
 	    ftruncate(slab->fd, (off_t)(SLAB_OFFSET + slab->room)) < 0 ||
 	    fcntl(slab->fd, F_ADD_SEALS, SEALS) < 0)

@@ -50,6 +50,27 @@ static int set_flag(int fd, int get, int set, int flag, bool on)
 	return 0;
 }
 
+int fd_lift(int fd)
+{
+	int error = errno, lifted = -1;
+
+	if (fd >= 0 && fd < FD_OWN)
+		lifted = fcntl(fd, F_DUPFD_CLOEXEC, FD_OWN);
+	if (lifted >= 0)
+		fd_close(fd);
+	errno = error;
+	return lifted >= 0 ? lifted : fd;
+}
+
+int fd_copy(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, FD_OWN);
+
+	if (copy >= 0)
+		return copy;
+	return errno == EINVAL ? -EMFILE : -errno; /* the limit is below that */
+}
+
 int fd_set_nonblocking(int fd, bool on)
 {
 	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);

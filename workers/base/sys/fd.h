@@ -11,6 +11,18 @@ int fd_close(int fd);
 /* For _cleanup_(fd_closep). */
 void fd_closep(int *fd);
 
+/* For what a library opens in somebody else's process: one that has closed its
+ * standard descriptors would get it as one of these, and print into it, or give it
+ * to a child as its input. An fd that is 0, 1 or 2 is moved (CLOEXEC), if there is
+ * another one. Takes fd, which may be -1; returns what it is then; keeps errno. */
+int fd_lift(int fd);
+
+/* A copy of fd (CLOEXEC) that is none of these. Returns it, -EBADF or -EMFILE. */
+int fd_copy(int fd);
+
+/* The least number for F_DUPFD_CLOEXEC: not a standard descriptor. */
+#define FD_OWN 3
+
 /* Each returns 0 or -errno. */
 int fd_set_nonblocking(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);

@@ -36,7 +36,7 @@ static bool is_missing(void)
 
 int pidfd_of_self(void)
 {
-	int fd = pidfd_open(getpid(), 0), pair[2], r;
+	int fd = fd_lift(pidfd_open(getpid(), 0)), pair[2], r;
 	socklen_t size = sizeof(fd);
 
 	if (fd >= 0 || errno != ENOSYS)
@@ -45,7 +45,7 @@ int pidfd_of_self(void)
 		return -errno;
 	r = getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &fd, &size) < 0
 		    ? -ENOSYS
-		    : fd;
+		    : fd_lift(fd);
 	fd_close(pair[0]);
 	fd_close(pair[1]);
 	return r;
@@ -99,7 +99,7 @@ static pid_t fork_with_socket(int *ret_pidfd)
 		(void)fd_write_all(pair[1], "", 1);
 	fd_close(pair[1]);
 	if (pid > 0)
-		*ret_pidfd = receive(pair[0]);
+		*ret_pidfd = fd_lift(receive(pair[0]));
 	fd_close(pair[0]);
 	return pid;
 }
@@ -114,7 +114,7 @@ pid_t pidfd_fork(int *ret_pidfd)
 	if (pid < 0)
 		return -errno;
 	if (pid > 0) {
-		*ret_pidfd = pidfd_open(pid, 0);
+		*ret_pidfd = fd_lift(pidfd_open(pid, 0));
 		if (*ret_pidfd < 0)
 			*ret_pidfd = -errno;
 	}

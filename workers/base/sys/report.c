@@ -76,8 +76,8 @@ int report_open(struct report *ret_report)
 	report_freeze();
 	r = pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
 	if (r == 0) {
-		ret_report->read_fd = fds[0];
-		ret_report->write_fd = fds[1];
+		ret_report->read_fd = fd_lift(fds[0]);
+		ret_report->write_fd = fd_lift(fds[1]);
 		LIST_INSERT_HEAD(&reports.open, ret_report, entry);
 		own = ret_report;
 	}

@@ -162,6 +162,7 @@ static int start_by_clone(struct spawn_plan *plan, struct spawn_child *child)
 	if (pid < 0)
 		return -errno;
 	child->pid = pid;
+	child->pidfd = fd_lift(child->pidfd);
 	return 0;
 }
 
@@ -192,6 +193,7 @@ static int start_sharing(struct spawn_plan *plan, struct spawn_child *child)
 	if (pid < 0)
 		return -error;
 	child->pid = pid;
+	child->pidfd = fd_lift(child->pidfd);
 	return 0;
 }
 
@@ -236,6 +238,8 @@ static int start_at_gate(struct spawn_plan *plan, struct spawn_child *child,
 
 	if (pipe2(plan->gate, O_CLOEXEC) < 0)
 		return -errno;
+	plan->gate[0] = fd_lift(plan->gate[0]);
+	plan->gate[1] = fd_lift(plan->gate[1]);
 	r = way(plan, child);
 	if (r == 0 && spec->on_birth)
 		r = spec->on_birth(spec->on_birth_userdata, child->pid,

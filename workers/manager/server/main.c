@@ -99,11 +99,23 @@ static int run_inherited(struct options *o)
 	return keeper_run(&settings);
 }
 
+/* Else a socket would be one of them, and what is logged would go there. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd < FD_OWN);
+	fd_close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static struct options options;
 	int code;
 
+	open_standard_fds();
 	log_init("reeve-manager", LOG_FORMAT_AUTO, LOG_LEVEL_INFO);
 	code = options_take(argc, argv, &options);
 	if (code >= 0)
