@@ -246,6 +246,70 @@ START_TEST(test_stopped_worker)
 }
 END_TEST
 
+static pid_t await_busy(struct reeve_pool *pool)
+{
+	uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+	struct reeve_worker_stats worker = { 0 };
+
+	while (!worker.is_busy && clock_monotonic_usec() < end) {
+		(void)reeve_pool_dispatch(pool);
+		(void)reeve_pool_workers(pool, &worker, 1);
+	}
+	ck_assert(worker.is_busy);
+	return worker.pid;
+}
+
+/* No deadline is set: whoever waits is told all the same. */
+START_TEST(test_stopped_in_a_task)
+{
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
+	struct reeve_outcome outcome;
+	struct reeve_result *result;
+	struct reeve_death death;
+
+	ck_assert_int_eq(reeve_pool_apply_async(pool, wait_for_ever, NULL, 0,
+						NULL, &result),
+			 0);
+	ck_assert_int_eq(kill(await_busy(pool), SIGSTOP), 0);
+	ck_assert_int_eq(reeve_result_get(result, LONG_WAIT, NULL, 0, NULL),
+			 -EPIPE);
+	reeve_result_outcome(result, &outcome);
+	ck_assert_int_eq(outcome.kind, REEVE_CRASHED);
+	ck_assert_ptr_nonnull(strstr(outcome.message, "had been stopped"));
+	ck_assert_uint_eq(reeve_pool_report(pool, &death, 1), 1);
+	ck_assert_int_eq(death.cause, REEVE_DEATH_STOPPED);
+	ck_assert(death.was_busy);
+	reeve_result_unref(result);
+	check_square(pool, 3);
+	end_pool(pool);
+}
+END_TEST
+
+/* Whoever is let go on in time is left alone, however long its task takes. */
+START_TEST(test_stopped_for_a_moment)
+{
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
+	uint64_t usec = 1500 * USEC_PER_MSEC;
+	struct reeve_result *result;
+	pid_t pid;
+
+	ck_assert_int_eq(reeve_pool_apply_async(pool, sleep_usec, &usec, 8,
+						NULL, &result),
+			 0);
+	pid = await_busy(pool);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+		(void)poll(NULL, 0, 20); /* for as long as it likes */
+		ck_assert_int_eq(kill(pid, SIGCONT), 0);
+	}
+	ck_assert_int_eq(reeve_result_get(result, LONG_WAIT, NULL, 0, NULL), 0);
+	reeve_result_unref(result);
+	end_pool(pool);
+}
+END_TEST
+
 /* ---- a worker that writes where it must not ------------------------------------------- */
 
 static int scribble(void *input, size_t size _unused_,
@@ -426,5 +490,6 @@ END_TEST
 
 POOL_MAIN("pool_deaths", test_each_way_to_end, test_all_at_once,
 	  test_random_kills, test_kill_idle_workers, test_stopped_worker,
+	  test_stopped_in_a_task, test_stopped_for_a_moment,
 	  test_scribbling_worker, test_owner_gone,
 	  test_child_in_the_owners_group, test_half_a_reply)

@@ -9,7 +9,7 @@
 
 START_TEST(test_names)
 {
-	const enum reeve_death_cause last = REEVE_DEATH_KEEPER;
+	const enum reeve_death_cause last = REEVE_DEATH_STOPPED;
 
 	for (enum reeve_death_cause c = REEVE_DEATH_OWN; c <= last; c++) {
 		ck_assert_str_ne(reeve_death_name(c), "unknown");
@@ -52,6 +52,8 @@ START_TEST(test_causes)
 		  REEVE_DEATH_START_TIMEOUT, REEVE_CRASHED },
 		{ CAUSE_CUT_OFF, -SIGKILL, PHASE_READY, true,
 		  REEVE_DEATH_CUT_OFF, REEVE_CRASHED },
+		{ CAUSE_STOPPED, -SIGKILL, PHASE_READY, true,
+		  REEVE_DEATH_STOPPED, REEVE_CRASHED },
 		{ CAUSE_LEFT, -SIGKILL, PHASE_READY, true,
 		  REEVE_DEATH_LEAVE_TIMEOUT, REEVE_CRASHED },
 		{ CAUSE_LEFT, 0, PHASE_LEAVING, false,

@@ -49,6 +49,7 @@ enum seat_cause {
 	CAUSE_TIMEOUT, /* a task's deadline: the slot is CANCELLING */
 	CAUSE_START,   /* not ready within start_timeout */
 	CAUSE_CUT_OFF, /* it closed its descriptors or executed a program */
+	CAUSE_STOPPED, /* it was stopped in a task, and did not go on */
 	CAUSE_LEFT     /* it left because it was told to, or should have */
 };
 

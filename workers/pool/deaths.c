@@ -22,6 +22,7 @@ const char *reeve_death_name(enum reeve_death_cause cause)
 		[REEVE_DEATH_CUT_OFF] = "cut off",
 		[REEVE_DEATH_LEAVE_TIMEOUT] = "leave timeout",
 		[REEVE_DEATH_KEEPER] = "keeper died",
+		[REEVE_DEATH_STOPPED] = "stopped",
 	};
 
 	return (size_t)cause < ARRAY_SIZE(names) ? names[cause] : "unknown";
@@ -41,6 +42,8 @@ static const char *cause_text(enum seat_cause cause)
 		return ", because it was not ready in time";
 	case CAUSE_KILLED:
 		return ", on request";
+	case CAUSE_STOPPED:
+		return ", because it had been stopped";
 	case CAUSE_OWN:
 	case CAUSE_LEFT:
 		break;
@@ -64,6 +67,8 @@ static enum reeve_death_cause choose_cause(enum seat_cause cause,
 		return REEVE_DEATH_START_TIMEOUT;
 	case CAUSE_CUT_OFF:
 		return REEVE_DEATH_CUT_OFF;
+	case CAUSE_STOPPED:
+		return REEVE_DEATH_STOPPED;
 	case CAUSE_LEFT:
 		return REEVE_DEATH_LEAVE_TIMEOUT;
 	}

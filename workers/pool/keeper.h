@@ -36,6 +36,8 @@
  *     - one that runs longer than task_soft_timeout_usec is told: RUNNING ->
  *       WARNED likewise, then soft_signal to the worker's first thread, then
  *       orders.signalled.
+ *     - a worker that is stopped while a task runs, and for a second does not go on,
+ *       is killed.
  *     - seat.kill: that generation's tree is killed. order TERMINATE: all;
  *       order CLOSE: no replacement but in place while something is queued
  *       there; workers leave by orders.closing, and are killed start_timeout

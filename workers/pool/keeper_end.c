@@ -89,15 +89,30 @@ static void note_death(struct keeper *k, const siginfo_t *info,
 	}
 }
 
+/* By a signal, of its own or a stranger's; or it goes on. */
+static void note_stop(struct keeper *k, const siginfo_t *info)
+{
+	for (size_t i = 0; i < k->n_seats; i++)
+		if (k->workers[i].pid == info->si_pid)
+			k->workers[i].stopped_usec =
+				info->si_code == CLD_STOPPED ? k->now_usec : 0;
+}
+
+static bool is_end(const siginfo_t *info)
+{
+	return info->si_code != CLD_STOPPED && info->si_code != CLD_CONTINUED;
+}
+
 void keeper_reap(struct keeper *k)
 {
+	const int what = WEXITED | WSTOPPED | WCONTINUED | WNOHANG;
+
 	for (int n = 0; n < REAP_MAX; n++) {
 		siginfo_t info = { 0 };
 		struct rusage rusage;
 
 		/* The system call tells of resources; glibc's does not. */
-		if (syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG,
-			    &rusage) < 0) {
+		if (syscall(SYS_waitid, P_ALL, 0, &info, what, &rusage) < 0) {
 			k->has_children = false; /* ECHILD */
 			k->has_deaths = false;
 			return;
@@ -107,7 +122,10 @@ void keeper_reap(struct keeper *k)
 			k->has_deaths = false;
 			return;
 		}
-		note_death(k, &info, &rusage);
+		if (is_end(&info))
+			note_death(k, &info, &rusage);
+		else
+			note_stop(k, &info);
 	}
 	k->has_deaths =
 		true; /* there may be more: the next turn comes at once */
@@ -211,7 +229,8 @@ static struct verdict judge(const struct keeper *k, size_t i)
 	bool is_unready = phase == PHASE_STARTING || phase == PHASE_INIT_FAILED;
 	struct verdict v = { .cause = w->cause };
 
-	if (w->cause == CAUSE_CUT_OFF && w->exit_code != -SIGKILL)
+	if ((w->cause == CAUSE_CUT_OFF || w->cause == CAUSE_STOPPED) &&
+	    w->exit_code != -SIGKILL)
 		v.cause = CAUSE_OWN; /* it was on its way out */
 	else if (w->cause == CAUSE_OWN && phase == PHASE_BROKEN &&
 		 w->exit_code > 0)

@@ -43,6 +43,7 @@ struct worker {
 	int lifeline_fd;
 	enum seat_cause cause; /* OWN until we end it for another */
 	uint64_t started_usec, cut_off_usec; /* 0: not cut off */
+	uint64_t stopped_usec;		     /* since then; 0: it is not */
 	bool is_ready;			     /* seen to be; never unseen */
 	uint64_t first_position;	     /* in the ring, at its start */
 	bool is_recycled;		     /* in place of one that left */

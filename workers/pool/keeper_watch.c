@@ -26,6 +26,8 @@
 #define LOOK_MIN_USEC  UINT64_C(1000)
 #define LOOK_MAX_USEC  UINT64_C(100000)
 #define IDLE_LOOKS_MAX 8
+/* How long a task may be stopped: who looks at it, or lets it go on, is quick. */
+#define STOPPED_USEC UINT64_C(1000000)
 /* A worker that waits for room says so each millisecond, when it has a CPU. */
 #define ROOM_SILENCE_USEC UINT64_C(10000)
 
@@ -240,10 +242,38 @@ static uint64_t leave_due_usec(const struct keeper *k)
 				  k->config->start_timeout_usec);
 }
 
+static uint64_t stopped_due_usec(const struct worker *w)
+{
+	return w->stopped_usec == 0 ? USEC_INFINITY
+				    : usec_add(w->stopped_usec, STOPPED_USEC);
+}
+
+/* Its task would never end. Who holds none is in nobody's way: what stands before
+ * it is given to others. If we come late, we were stopped too, and whoever lets us
+ * go on is about to do the same for it. */
+static bool is_held_up(const struct keeper *k, size_t i)
+{
+	struct worker *w = &k->workers[i];
+	uint64_t due_usec = stopped_due_usec(w);
+
+	if (k->now_usec < due_usec)
+		return false;
+	if (!keeper_look_at_ring(&k->seats[i].channel, w->watch.slot)
+		     .is_running)
+		w->stopped_usec = 0;
+	else if (k->now_usec - due_usec > STOPPED_USEC)
+		w->stopped_usec = k->now_usec;
+	else
+		return true;
+	return false;
+}
+
 /* Whose time is over, but for a task's? */
-static bool choose_kill(const struct keeper *k, const struct worker *w,
+static bool choose_kill(const struct keeper *k, size_t i,
 			enum seat_cause *ret_cause)
 {
+	const struct worker *w = &k->workers[i];
+
 	if (w->cut_off_usec != 0 && k->now_usec >= w->cut_off_usec)
 		*ret_cause = CAUSE_CUT_OFF;
 	else if (!w->is_ready && k->config->start_timeout_usec > 0 &&
@@ -251,6 +281,8 @@ static bool choose_kill(const struct keeper *k, const struct worker *w,
 		*ret_cause = CAUSE_START;
 	else if (k->now_usec >= leave_due_usec(k))
 		*ret_cause = CAUSE_LEFT;
+	else if (is_held_up(k, i))
+		*ret_cause = CAUSE_STOPPED;
 	else
 		return false;
 	return true;
@@ -266,7 +298,7 @@ static void watch_worker(struct keeper *k, size_t i)
 		w->is_ready = atomic_load_explicit(&signs->phase,
 						   memory_order_relaxed) !=
 			      PHASE_STARTING;
-	if (w->cause == CAUSE_OWN && choose_kill(k, w, &cause)) {
+	if (w->cause == CAUSE_OWN && choose_kill(k, i, &cause)) {
 		keeper_describe(k, i);
 		keeper_kill(k, i, cause);
 	}
@@ -297,6 +329,7 @@ uint64_t keeper_watch_next_usec(const struct keeper *k)
 		if (!w->is_ready && k->config->start_timeout_usec > 0)
 			next = MIN(next, start_due_usec(k, w));
 		next = MIN(next, leave_due_usec(k));
+		next = MIN(next, stopped_due_usec(w));
 	}
 	return MIN(next, keeper_leave_next_usec(k));
 }

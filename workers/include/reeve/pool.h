@@ -6,7 +6,8 @@
  *   done, failed (the function said so), crashed (its process died, and of
  *   what), timed out, or cancelled. A crash costs the one task that was
  *   running; everything else goes on, and the worker is replaced. No call waits
- *   for a process that is gone.
+ *   for a process that is gone; one that is stopped (SIGSTOP) while it runs a task
+ *   is killed after a second.
  *   Workers belong to the pool's keeper, a small child process of the caller.
  *   When the caller ends, however it ends, keeper and workers and all that they
  *   started end too.

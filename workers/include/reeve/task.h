@@ -144,6 +144,8 @@ enum reeve_death_cause {
 			      * another program */
 	REEVE_DEATH_LEAVE_TIMEOUT, /* killed: it was to leave, and did not */
 	REEVE_DEATH_KEEPER,	   /* the pool's keeper died, and it with it */
+	REEVE_DEATH_STOPPED, /* killed: it was stopped (SIGSTOP, ...) in a task,
+			      * and did not go on for a second */
 };
 
 /* The end of a worker that was not wanted by the pool: who leaves as planned
