@@ -18,8 +18,8 @@
 
 static size_t head_size(uint32_t n_slots)
 {
-	size_t size =
-		sizeof(struct channel_memory) + n_slots * sizeof(struct slot);
+	size_t size = sizeof(struct channel_memory) +
+		      n_slots * (sizeof(struct slot) + sizeof(uint64_t));
 
 	return (size + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
 }

@@ -205,6 +205,7 @@ struct channel_memory {
 	struct channel_orders orders;
 	struct channel_signs signs;
 	struct slot slots[];
+	/* then as many marks: see channel_mark() */
 };
 
 /* A mapping of a channel; what bounds are checked against is here. */
@@ -235,6 +236,15 @@ void channel_trim(struct channel *channel, size_t keep_bytes);
 static inline struct slot *channel_slot(const struct channel *c, uint64_t i)
 {
 	return &c->memory->slots[i & (c->n_slots - 1)];
+}
+
+/* Where the output arena ended after slot i: notes of the worker's, who finds those
+ * of its predecessors. */
+static inline uint64_t *channel_mark(const struct channel *c, uint64_t i)
+{
+	uint64_t *marks = (uint64_t *)(void *)&c->memory->slots[c->n_slots];
+
+	return &marks[i & (c->n_slots - 1)];
 }
 
 static inline size_t slot_align(size_t size)

@@ -28,6 +28,7 @@
 #include "workers/base/sys/clock.h"
 #include "workers/base/sys/fd.h"
 #include "workers/pool/keeper_event.h"
+#include "workers/pool/shares.h"
 
 #define FDS_OWN		  16	/* beside a bell and a lifeline for each seat */
 #define CHILDREN_TEXT_MIN 65536 /* thousands of orphans in one look */
@@ -304,6 +305,7 @@ int keeper_setup(struct keeper *k, const struct keeper_config *config)
 	k->is_in_valgrind = is_in_valgrind();
 	k->now_usec = clock_monotonic_usec();
 	k->rng.state = k->now_usec ^ (uint64_t)k->pid << 32;
+	shares_publish(config->shares); /* for all workers */
 	take_name(config->name);
 	(void)setpgid(0, 0); /* not a session: see keeper_start.c */
 	r = quiet_signals();

@@ -529,6 +529,7 @@ static _Noreturn void serve_as_worker(const int fds[static 4])
 	    fill_setup(&rc, &setup) < 0 || shares_open(setup.shares) < 0)
 		_exit(WORKER_EXIT_BROKEN);
 	fd_close(seat.channel_fd);
+	shares_publish(setup.shares);
 	code = worker_main(&seat, fds[3], &setup);
 	(void)fflush(NULL);
 	_exit(code);

@@ -9,9 +9,10 @@
  * Operation
  *   owner:            shares_new(); the list goes into the handout
  *   executed keeper:  shares_receive(); shares_open(), if its workers are forked
- *   any keeper:       keeper_attend() (keeper_repair.c)
- *   executed worker:  shares_receive(), shares_open()
- *   any worker:       shares_publish() ... shares_leave()
+ *   any keeper:       keeper_attend() (keeper_repair.c); shares_publish(), for those
+ *                     that it forks
+ *   executed worker:  shares_receive(), shares_open(), shares_publish()
+ *   any worker:       shares_leave()
  * Safety
  *   The objects are the owner's, and outlive the pool.
  */

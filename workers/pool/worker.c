@@ -141,7 +141,8 @@ static void take_task(struct worker *w)
 	} else {
 		return;
 	}
-	w->marks[w->position & (w->channel.n_slots - 1)] = w->out.head;
+	w->last_mark = w->out.head;
+	*channel_mark(&w->channel, w->position) = w->last_mark;
 	w->position++;
 	count_finished(w);
 }
@@ -215,11 +216,8 @@ static void block_soft_signal(struct worker *w)
 
 static int begin(struct worker *w)
 {
-	int r;
+	int r = initialize(w);
 
-	w->marks = calloc(w->channel.n_slots, sizeof(*w->marks));
-	shares_publish(w->setup->shares);
-	r = w->marks ? initialize(w) : -ENOMEM;
 	if (r == 0) {
 		block_soft_signal(w);
 		atomic_store(&w->signs->phase, PHASE_READY);
@@ -253,8 +251,7 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 		.bell_fd = seat->bell_fd,
 		.lifeline_fd = lifeline_fd,
 		.position = m->signs.position,
-		.first = m->signs.position,
-		.first_mark = m->signs.out_head,
+		.last_mark = m->signs.out_head,
 		.out = { .size = seat->channel.arena_size,
 			 .head = m->signs.out_head,
 			 .tail = m->signs.out_tail },

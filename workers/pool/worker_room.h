@@ -24,9 +24,7 @@ struct worker {
 	uint64_t n_run;	   /* items */
 	bool has_asked;	   /* the keeper, for leave */
 	struct arena out;
-	uint64_t first;	     /* position at which this process began */
-	uint64_t first_mark; /* of the output arena, then */
-	uint64_t *marks;     /* of the output arena, after each slot's task */
+	uint64_t last_mark; /* where it ended after the last slot passed */
 	uint64_t n_released;
 	void *waste; /* for outputs that nobody wants */
 	size_t waste_size;

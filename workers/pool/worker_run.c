@@ -53,6 +53,19 @@ struct run {
 
 /* ---- output ------------------------------------------------------------------ */
 
+/* Where the outputs of the first n slots, all collected, end. A mark may have been
+ * written over: too high, and it cannot go on; too low, and the last one, which is
+ * not there, will do when all is collected. */
+static uint64_t mark_after(struct worker *w, uint64_t n)
+{
+	uint64_t mark = n == w->position ? w->last_mark
+					 : *channel_mark(&w->channel, n - 1);
+
+	if (mark > w->last_mark)
+		worker_leave_broken(w);
+	return mark;
+}
+
 static void release_consumed(struct worker *w)
 {
 	uint64_t n = atomic_load_explicit(&w->orders->n_consumed,
@@ -65,11 +78,7 @@ static void release_consumed(struct worker *w)
 	if (w->position - n >= w->channel.n_slots)
 		worker_leave_broken(w);
 	w->n_released = n;
-	if (n == w->first) /* all that its predecessors left there */
-		arena_give_back(&w->out, w->first_mark);
-	else if (n > w->first)
-		arena_give_back(&w->out,
-				w->marks[(n - 1) & (w->channel.n_slots - 1)]);
+	arena_give_back(&w->out, mark_after(w, n));
 }
 
 /* What is finished has to be collected first. */
