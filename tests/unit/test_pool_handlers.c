@@ -154,7 +154,7 @@ START_TEST(test_refused)
 	struct reeve_pool_spec spec = { .service = service };
 
 	check_refused(missing, spec, -ELIBBAD, "no_such_symbol");
-	check_refused(variable, spec, -ELIBBAD, "a variable, not a function");
+	check_refused(variable, spec, -ELIBBAD, "a variable");
 	spec.handler_initializer = handler(init, good, "refuse");
 	check_refused(one, spec, -ELIBBAD, "the initializer returned -13");
 	spec.handler_initializer = "/no/such/file.so:init";
