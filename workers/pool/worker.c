@@ -260,10 +260,8 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 	spin_init(&w.spin, m->orders.spin_usec);
 	if (!is_sound(&w)) /* a predecessor wrote over it */
 		worker_leave_broken(&w);
-	if (begin(&w) < 0) {
-		free(w.marks);
+	if (begin(&w) < 0)
 		return WORKER_EXIT_INIT;
-	}
 	while (!has_to_leave(&w))
 		if (is_something_there(&w))
 			take_task(&w);
@@ -272,7 +270,6 @@ int worker_main(const struct keeper_seat *seat, int lifeline_fd, void *setup)
 	m->signs.position = w.position;
 	m->signs.out_head = w.out.head;
 	m->signs.out_tail = w.out.tail;
-	free(w.marks);
 	shares_leave(w.setup->shares);
 	atomic_store(&m->signs.phase, PHASE_LEAVING);
 	return 0;
