@@ -156,6 +156,12 @@ def pss_bytes(pids):
     return total
 
 
+def available_bytes():
+    with open('/proc/meminfo') as f:
+        return next((int(line.split()[1]) * KB for line in f
+                     if line.startswith('MemAvailable:')), 0)
+
+
 def cpu_seconds(pids):
     total = 0
     for pid in pids:

@@ -49,11 +49,12 @@ class Line:
     """One measure: what is run, and which of its numbers have which goal."""
 
     def __init__(self, what, kind, goals, n, quick=None, peers=0,
-                 has_bare=True, **options):
+                 has_bare=True, needs=0, **options):
         self.what, self.kind, self.goals = what, kind, goals
         self.n, self.quick = n, quick or n // 4
         self.peers = peers  # items that Python is given; 0: it is not asked
         self.has_bare = has_bare
+        self.needs = needs  # bytes of memory
         self.options = options
 
     def command(self, program, is_quick):
@@ -93,6 +94,12 @@ LINES = (
          quick=2048, peers=20000, r=50, s=4096),
     Line('1 MiB there and back: tasks/s', 'map', {RATE: Goal(least=5000)}, 16,
          quick=16, peers=200, r=50, s=1 << 20),
+    # Both copy three times: the owner in, the worker from there to its output,
+    # the owner out; and touch two GiB of the pool's besides the owner's two.
+    Line('1 GiB there and back: tasks/s', 'map', {RATE: Goal(share=0.6)}, 1,
+         quick=1, needs=6 << 30, r=3, W=1, s=1 << 30),
+    Line('  the first one, in new memory', 'map', {RATE: Goal(share=0.6)}, 1,
+         quick=1, needs=6 << 30, f=True, W=1, s=1 << 30),
     Line('apply, hot: us', 'apply', {'p50': Goal(most=1), 'p99': Goal()},
          100000, peers=5000),
     Line('apply, after 1 ms idle: us', 'apply',
@@ -136,6 +143,9 @@ def numbers(command):
 
 
 def measure(setup, line, results, i):
+    if line.needs > machine.available_bytes():
+        note(f'{line.what.strip()}: not enough memory')
+        return
     programs = ['pool'] + (['pool_bare'] if line.has_bare else [])
     for program in programs if i % 2 == 0 else programs[::-1]:
         found = numbers(line.command(setup.program(program), setup.is_quick))

@@ -1,5 +1,6 @@
 /* Large payloads, the limit of a pool, inputs that stay, and starmap. */
 #include "tests/unit/pool_rig.h"
+#include "workers/pool/pool.h"
 
 /* ---- tasks ------------------------------------------------------------------- */
 
@@ -137,6 +138,135 @@ START_TEST(test_input_stays)
 }
 END_TEST
 
+/* ---- what stays of large ones --------------------------------------------------- */
+
+#define LARGE ((size_t)24 << 20)
+#define KEPT  ((size_t)2 * PORT_KEEP_SIZE) /* at most, of a worker */
+
+static unsigned char large[LARGE];
+
+/* Of all channels, as far as this process has touched it. */
+static size_t channel_memory(void)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	char line[512];
+	size_t kilobytes, sum = 0;
+	bool is_channel = false;
+
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strchr(line, '-') && strchr(line, '-') < strchr(line, ' '))
+			is_channel = strstr(line, "reeve-channel") != NULL;
+		if (is_channel && sscanf(line, "Rss: %zu", &kilobytes) == 1)
+			sum += kilobytes << 10;
+	}
+	(void)fclose(f);
+	return sum;
+}
+
+static void echo_large(struct reeve_pool *pool)
+{
+	size_t size = LARGE;
+
+	ck_assert_int_eq(reeve_pool_apply(pool, echo, large, LARGE, large,
+					  &size, NULL),
+			 0);
+}
+
+static pid_t pid_of_worker(struct reeve_pool *pool)
+{
+	uint64_t pid = 0;
+	size_t size = sizeof(pid);
+
+	(void)reeve_pool_apply(pool, tell_pid, NULL, 0, &pid, &size, NULL);
+	return (pid_t)pid;
+}
+
+static void time_is_over(struct reeve_pool *pool)
+{
+	ck_assert_uint_ne(pool->large_due_usec, REEVE_FOREVER);
+	pool->large_due_usec = 1;
+	(void)reeve_pool_dispatch(pool);
+	ck_assert_uint_eq(pool->large_due_usec, REEVE_FOREVER);
+	ck_assert_uint_le(channel_memory(), KEPT + (1 << 20));
+}
+
+/* The memory of a large one is there for the next, until its time is over; also
+ * when the worker has died meanwhile. */
+START_TEST(test_large_is_kept)
+{
+	struct reeve_pool *pool = pool_with(0);
+	pid_t pid, next;
+
+	memset(large, 1, LARGE);
+	for (int i = 0; i < 3; i++) {
+		echo_large(pool);
+		ck_assert_uint_ge(channel_memory(), 2 * LARGE);
+		ck_assert_uint_le(channel_memory(), 2 * LARGE + (1 << 20));
+	}
+	(void)reeve_pool_dispatch(pool); /* it is not over */
+	ck_assert_uint_ge(channel_memory(), 2 * LARGE);
+	time_is_over(pool);
+	echo_large(pool);
+	pid = pid_of_worker(pool);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	do
+		next = pid_of_worker(pool);
+	while (next == pid);
+	time_is_over(pool);
+	end_pool(pool);
+}
+END_TEST
+
+/* But not of each worker: of the last one. */
+START_TEST(test_large_of_two)
+{
+	const struct reeve_apply_spec spec = { .input_stays = true };
+	struct reeve_pool *pool =
+		new_pool(0, (struct reeve_pool_spec){ .processes = 2 });
+	struct reeve_result *results[2];
+	const void *view;
+	size_t size;
+
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(reeve_pool_apply_async(pool, echo, large,
+							LARGE, &spec,
+							&results[i]),
+				 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(reeve_result_get_view(results[i], LONG_WAIT,
+						       &view, &size),
+				 0);
+		ck_assert_uint_eq(size, LARGE);
+		reeve_result_unref(results[i]);
+	}
+	ck_assert_uint_le(channel_memory(), 2 * LARGE + KEPT + (1 << 20));
+	end_pool(pool);
+}
+END_TEST
+
+/* Who sleeps in a thread, or in an event loop, wakes up for it. */
+START_TEST(test_large_is_over)
+{
+	for (int mode = 0; mode < 2; mode++) { /* CALLER, THREAD */
+		struct reeve_pool *pool = new_pool(
+			mode, (struct reeve_pool_spec){ .processes = 1 });
+		struct pollfd p = { .fd = -1, .events = POLLIN };
+		uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+
+		if (mode == 0)
+			p.fd = reeve_pool_fd(pool);
+		echo_large(pool);
+		while (channel_memory() > KEPT + (1 << 20)) {
+			ck_assert_uint_lt(clock_monotonic_usec(), end);
+			if (poll(&p, 1, mode == 0 ? 20000 : 20) > 0)
+				(void)reeve_pool_dispatch(pool);
+		}
+		end_pool(pool);
+	}
+}
+END_TEST
+
 /* ---- starmap ----------------------------------------------------------------------- */
 
 START_TEST(test_starmap)
@@ -178,7 +308,9 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	const TTest *const tests[] = { test_limit, test_large, test_input_stays,
+	const TTest *const tests[] = { test_limit,	  test_large,
+				       test_input_stays,  test_large_is_kept,
+				       test_large_of_two, test_large_is_over,
 				       test_starmap };
 
 	if (reeve_pool_setup(pool_functions) < 0)

@@ -18,7 +18,7 @@ struct arena {
 	uint32_t size; /* bytes, a multiple of ARENA_ALIGNMENT */
 	uint64_t head; /* the next byte to give out */
 	uint64_t tail; /* the first that is not given back */
-	uint32_t high; /* how far it was ever used since arena_reset() */
+	uint32_t high; /* how far it was ever used, until set to 0 */
 };
 
 static inline void arena_reset(struct arena *a, uint32_t size)

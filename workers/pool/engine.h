@@ -104,7 +104,8 @@ struct engine_hooks {
 	void (*wake)(struct engine *e, unsigned port);
 	/* The worker's tree has to be killed; engine_port_ended() follows. */
 	void (*kill)(struct engine *e, unsigned port);
-	/* Much memory of the arenas was used, and nothing is in them. */
+	/* Much memory of the arenas was used, and nothing is in them: as long as
+	 * port_has_to_trim(), it may be given back. */
 	void (*trim)(struct engine *e, unsigned port);
 };
 

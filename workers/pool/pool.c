@@ -197,6 +197,7 @@ int reeve_pool_new(const struct reeve_pool_spec *spec,
 	pool->bell = 1;
 	pool->keeper_pidfd = pool->keeper_fd = pool->owner_fd = -1;
 	pool->epoll_fd = pool->board_fd = pool->look_fd = -1;
+	pool->large_due_usec = REEVE_FOREVER;
 	TAILQ_INIT(&pool->finished);
 	TAILQ_INIT(&pool->spare);
 	make_lock(pool);

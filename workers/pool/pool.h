@@ -28,6 +28,9 @@
 #define POOL_LOOK_MSEC 100u
 #define POOL_LOOK_USEC (POOL_LOOK_MSEC * USEC_PER_MSEC)
 
+/* How long the memory of a large payload is kept for the next one. */
+#define POOL_KEEP_USEC USEC_PER_SEC
+
 enum pool_phase {
 	POOL_OPEN,
 	POOL_CLOSING, /* no new tasks; the accepted ones are done */
@@ -95,7 +98,11 @@ struct reeve_pool {
 	bool has_fd_user;
 	int look_fd; /* a timerfd, for who waits for our fd only */
 	bool is_look_due;
-	uint64_t retry_look_usec;
+	uint64_t next_look_usec;
+
+	/* Whose arenas keep the memory of large payloads, and until when. */
+	struct port *large;
+	uint64_t large_due_usec; /* or REEVE_FOREVER */
 
 	/* who is inside */
 	unsigned char *fork_mark; /* 0 in a forked child */
@@ -225,6 +232,9 @@ void seats_keeper_died(struct reeve_pool *pool);
 
 /* No worker can be had: everything is told so. */
 void seats_give_up(struct reeve_pool *pool, int error, const char *why);
+
+/* Gives back the memory of large payloads that was not used for a while. */
+void seats_trim(struct reeve_pool *pool);
 
 extern const struct engine_hooks seats_hooks;
 

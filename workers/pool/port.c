@@ -40,6 +40,7 @@ void port_repeat(struct port *port)
 void port_reset(struct port *port)
 {
 	struct channel_memory *m = port->channel.memory;
+	uint32_t in_high = port->in.high; /* its memory is still there */
 
 	for (uint32_t i = 0; i < port->channel.n_slots; i++)
 		atomic_store_explicit(&m->slots[i].word, 0,
@@ -48,7 +49,7 @@ void port_reset(struct port *port)
 	memset(&m->signs, 0, sizeof(m->signs));
 	memset(&m->orders, 0, sizeof(m->orders));
 	arena_reset(&port->in, port->channel.arena_size);
-	port->out_high = 0;
+	port->in.high = in_high;
 	port->head = port->tail = 0;
 	port->is_leaving = port->was_leaving = port->is_hurried = false;
 	port_repeat(port);

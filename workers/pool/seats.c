@@ -67,14 +67,42 @@ static void kill_worker(struct engine *e, unsigned port)
 	seats_ring(pool);
 }
 
-static void trim_channel(struct engine *e, unsigned port)
+static void trim(struct port *port)
 {
-	channel_trim(&e->ports[port].channel, PORT_KEEP_SIZE);
-	port_trimmed(&e->ports[port]);
+	if (!port_has_to_trim(port))
+		return; /* it is in use again, and will come back */
+	channel_trim(&port->channel, PORT_KEEP_SIZE);
+	port_trimmed(port);
+}
+
+/* New pages for a large payload cost more than all its copies, so the memory of
+ * the last one stays for the next: of one worker, for a while. */
+static void keep_large(struct engine *e, unsigned i)
+{
+	struct reeve_pool *pool = pool_of(e);
+	struct port *port = &e->ports[i], *last = pool->large;
+	bool was_kept = pool->large_due_usec != REEVE_FOREVER;
+
+	if (last && last != port)
+		trim(last);
+	pool->large = port;
+	pool->large_due_usec = usec_add(clock_monotonic_usec(), POOL_KEEP_USEC);
+	if (pool->is_threaded && !was_kept) /* it may sleep without a time */
+		seats_wake_self(pool);
+}
+
+void seats_trim(struct reeve_pool *pool)
+{
+	if (pool->large_due_usec == REEVE_FOREVER ||
+	    pool->large_due_usec > clock_monotonic_usec())
+		return;
+	pool->large_due_usec = REEVE_FOREVER;
+	trim(pool->large);
+	pool->large = NULL;
 }
 
 const struct engine_hooks seats_hooks = { wake_worker, kill_worker,
-					  trim_channel };
+					  keep_large };
 
 /* ---- what the keeper says -------------------------------------------------------- */
 
@@ -473,6 +501,8 @@ void seats_free(struct reeve_pool *pool)
 	fd_close(pool->keeper_pidfd);
 	pool->keeper_fd = pool->owner_fd = pool->epoll_fd = -1;
 	pool->keeper_pidfd = pool->board_fd = -1;
+	pool->large = NULL;
+	pool->large_due_usec = REEVE_FOREVER;
 	free(TAKE(pool->ports));
 	free(TAKE(pool->views));
 	free(TAKE(pool->seats));

@@ -66,10 +66,16 @@ static void feed(struct reeve_pool *pool)
 		seats_ring(pool);
 }
 
+/* When there is something to do at a certain time; or REEVE_FOREVER. */
+static uint64_t next_due_usec(const struct reeve_pool *pool)
+{
+	return MIN(engine_next_due(&pool->engine), pool->large_due_usec);
+}
+
 /* When there is something to do though nobody rings; or REEVE_FOREVER. */
 static uint64_t next_look_usec(const struct reeve_pool *pool, uint64_t now)
 {
-	uint64_t next = engine_next_due(&pool->engine);
+	uint64_t next = next_due_usec(pool);
 
 	if (engine_has_to_check(&pool->engine))
 		next = MIN(next, usec_add(now, POOL_LOOK_USEC));
@@ -93,6 +99,7 @@ size_t pool_work(struct reeve_pool *pool)
 	seats_look(pool);
 	n = engine_collect(&pool->engine);
 	feed(pool);
+	seats_trim(pool);
 	close_if_done(pool);
 	return n;
 }
@@ -103,16 +110,15 @@ static void set_look(struct reeve_pool *pool)
 {
 	bool is_over = pool->phase == POOL_ENDED;
 	bool is_due = !is_over && engine_has_to_check(&pool->engine);
-	uint64_t retry_usec =
-		is_over ? REEVE_FOREVER : engine_next_due(&pool->engine);
+	uint64_t due_usec = is_over ? REEVE_FOREVER : next_due_usec(pool);
 	uint64_t first_usec;
 	struct itimerspec look = { 0 };
 
-	if (pool->look_fd < 0 || (is_due == pool->is_look_due &&
-				  retry_usec == pool->retry_look_usec))
+	if (pool->look_fd < 0 ||
+	    (is_due == pool->is_look_due && due_usec == pool->next_look_usec))
 		return;
 	pool->is_look_due = is_due;
-	pool->retry_look_usec = retry_usec;
+	pool->next_look_usec = due_usec;
 	first_usec = next_look_usec(pool, clock_monotonic_usec());
 	if (!is_over && first_usec != REEVE_FOREVER)
 		look.it_value = timespec_of(first_usec);

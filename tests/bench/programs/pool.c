@@ -77,6 +77,7 @@ static int make_pool(const struct bench *b, struct reeve_pool **ret)
 		.processes = (int)b->workers,
 		.window = b->window,
 		.maxtasksperchild = b->max_tasks,
+		.payload_max = MAX(b->item_size, REEVE_PAYLOAD_DEFAULT),
 		.context = (enum reeve_context)b->context,
 		.service = b->is_threaded ? REEVE_SERVICE_THREAD
 					  : REEVE_SERVICE_CALLER,

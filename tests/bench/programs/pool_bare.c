@@ -395,6 +395,13 @@ static int new_round(const struct pool *p, struct round *ret)
 	return 0;
 }
 
+static void wait_for_workers(const struct pool *p)
+{
+	for (unsigned i = 0; i < p->b->workers; i++)
+		while (p->shared->rings[i].begun_nsec == 0)
+			bench_rest(1000);
+}
+
 static int run_map(const struct bench *b)
 {
 	uint64_t *nsec = calloc(b->n_rounds, sizeof(*nsec));
@@ -408,7 +415,10 @@ static int run_map(const struct bench *b)
 		r = bench_ballast(b);
 	if (r != 0)
 		return r;
-	run_round(&p, &round); /* warm-up */
+	if (b->is_fresh)
+		wait_for_workers(&p);
+	else
+		run_round(&p, &round); /* warm-up */
 	for (size_t i = 0; i < b->n_rounds; i++) {
 		uint64_t begin;
 

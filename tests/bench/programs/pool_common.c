@@ -17,7 +17,8 @@
 static int check(const struct bench *b)
 {
 	if (b->n_items == 0 || b->item_size == 0 || b->n_rounds == 0 ||
-	    b->workers == 0 || b->workers > MANY || b->window == 0)
+	    b->workers == 0 || b->workers > MANY || b->window == 0 ||
+	    (b->is_fresh && b->n_rounds > 1)) /* it is so once */
 		return -EINVAL;
 	return 0;
 }
@@ -36,7 +37,7 @@ int bench_parse(int argc, char **argv, struct bench *ret)
 	int option;
 
 	optind = 2;
-	while ((option = getopt(argc, argv, "n:s:r:w:W:c:m:l:i:b:x:t")) > 0) {
+	while ((option = getopt(argc, argv, "n:s:r:w:W:c:m:l:i:b:x:tf")) > 0) {
 		unsigned long n = optarg ? strtoul(optarg, NULL, 10) : 1;
 
 		switch (option) {
@@ -75,6 +76,9 @@ int bench_parse(int argc, char **argv, struct bench *ret)
 			break;
 		case 't':
 			b.is_threaded = true;
+			break;
+		case 'f':
+			b.is_fresh = true;
 			break;
 		default:
 			return -EINVAL;

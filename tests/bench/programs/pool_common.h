@@ -6,7 +6,7 @@
  *
  *   PROGRAM KIND [-n ITEMS] [-s BYTES] [-r ROUNDS] [-w WORKERS] [-W WINDOW]
  *           [-c CHUNK] [-m TASKS] [-l LOOPS] [-i IDLE_USEC] [-b BALLAST_MB]
- *           [-x CONTEXT] [-t]
+ *           [-x CONTEXT] [-t] [-f]
  *
  * and print lines of a name and a number: rates are per second, times are in
  * microseconds.
@@ -30,6 +30,7 @@ struct bench {
 	size_t ballast_mb;  /* -b: memory of the owner that was written to */
 	int context;	    /* -x: enum reeve_context */
 	bool is_threaded;   /* -t */
+	bool is_fresh;	    /* -f: memory of the rounds' payloads is new */
 };
 
 struct bench_kind {

@@ -157,7 +157,9 @@ struct reeve_pool_spec {
 	size_t queue_bytes; /* bytes of their inputs; 1 GiB */
 	/* The largest input or output of a task, bytes, up to REEVE_PAYLOAD_MAX;
 	 * rounded up to 4 KiB. REEVE_PAYLOAD_DEFAULT. Of each worker's address
-	 * space four times that are used, of memory what was touched. */
+	 * space four times that are used, of memory what was touched: 16 MiB
+	 * each way stay with a worker, and what is above that with the last
+	 * one that had it, for a second or until the next call. */
 	size_t payload_max;
 	/* How long a waiting side looks again and again, yielding the CPU,
 	 * before it sleeps: 50 us. Negative: not at all. */
