@@ -392,7 +392,7 @@ struct failure {
 /* Each as a worker of its own, which comes to rest with the sentence. */
 static void check_failures(const struct failure *failures, size_t n_failures)
 {
-	char ini[4096] = "", name[16], *status;
+	char ini[4096] = "", name[24], *status;
 	size_t n = 0;
 	struct rig *r;
 

@@ -123,7 +123,7 @@ static void trace_me(int (*fn)(void *arg), void *arg)
 
 /* A sanitized program has many times the instructions, and no others that matter. */
 #ifdef __SANITIZE_ADDRESS__
-#define STEPS_SHARE(n) ((n) / 8 + 1)
+#define STEPS_SHARE(n) ((n) / 24 + 1)
 #else
 #define STEPS_SHARE(n) (n)
 #endif
