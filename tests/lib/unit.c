@@ -350,11 +350,16 @@ int unit_fork(void (*fn)(void *arg), void *arg, char **ret_output)
 
 static bool is_wanted(const TTest *test, char *const *only)
 {
-	if (only[0] == NULL)
-		return true;
-	while (*only != NULL && !str_equal(*only, test->name))
-		only++;
-	return *only != NULL;
+	bool is_named = false, are_names = false;
+
+	for (; *only; only++)
+		if (**only == '-' && str_equal(*only + 1, test->name))
+			return false;
+		else if (**only != '-') {
+			are_names = true;
+			is_named |= str_equal(*only, test->name);
+		}
+	return is_named || !are_names;
 }
 
 static bool make_root(void)

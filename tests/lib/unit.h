@@ -21,7 +21,8 @@
  *       may stay but what is in unit_tmpdir().
  *   With -fsanitize=address, memory too: LeakSanitizer ends each test.
  * Operation
- *   The program runs all tests, or those that are named as its arguments.
+ *   The program runs all tests, or those that are named as its arguments, and
+ *   none that is named with a minus before it.
  *   CK_VERBOSITY=verbose shows each, CK_FORK=no keeps them in the debugger.
  *   The last line is libcheck's "100%: Checks: N, Failures: 0, Errors: 0".
  * Safety

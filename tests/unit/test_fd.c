@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +162,7 @@ START_TEST(test_write_all_of_much)
 }
 END_TEST
 
-static volatile sig_atomic_t n_alarms;
+static atomic_int n_alarms;
 
 static void on_alarm(_unused_ int signo)
 {
