@@ -89,6 +89,15 @@ static inline int wait_for_ever(void *input _unused_, size_t size _unused_,
 	return 0;
 }
 
+/* In a worker that has done nothing of its kind. */
+static inline int hang_at_third(void *input, size_t size,
+				struct reeve_reply *reply)
+{
+	static int n;
+
+	return ++n == 3 ? wait_for_ever(input, size, reply) : 0;
+}
+
 static inline int sleep_usec(void *input, size_t size,
 			     struct reeve_reply *reply _unused_)
 {
@@ -270,6 +279,7 @@ static const struct reeve_function pool_functions[] = {
 	{ "tell_pid", tell_pid, NULL },
 	{ "fail_on", fail_on, NULL },
 	{ "wait_for_ever", wait_for_ever, NULL },
+	{ "hang_at_third", hang_at_third, NULL },
 	{ "sleep_usec", sleep_usec, NULL },
 	{ "end_somehow", end_somehow, NULL },
 	{ "square_or_die", square_or_die, NULL },

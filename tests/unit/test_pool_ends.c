@@ -497,8 +497,61 @@ START_TEST(test_statistics)
 }
 END_TEST
 
+/* Waits until item is running, without looking at the workers. */
+static void await_running(struct reeve_pool *pool, struct reeve_result *result)
+{
+	uint64_t end = clock_monotonic_usec() + LONG_WAIT;
+	struct reeve_pool_stats stats = { 0 };
+
+	while (stats.n_running == 0 && clock_monotonic_usec() < end) {
+		(void)reeve_result_ready(result);
+		reeve_pool_stats(pool, &stats);
+	}
+	ck_assert_uint_eq(stats.n_running, 1);
+}
+
+/* What runs, and since when, also if nobody has asked before. */
+START_TEST(test_what_runs)
+{
+	struct reeve_pool *pool =
+		new_pool(_i, (struct reeve_pool_spec){ .processes = 1 });
+	const struct reeve_map_spec spec = { .inputs = (uint64_t[3]){ 0 },
+					     .input_size = 8,
+					     .n_items = 3,
+					     .chunksize = 3 };
+	struct reeve_worker_stats worker;
+	struct reeve_result *result;
+	uint64_t waited_usec;
+
+	check_square(pool, 2); /* job 1 */
+	ck_assert_int_eq(reeve_pool_map_async(pool, hang_at_third, &spec, NULL,
+					      &result),
+			 0);
+	await_running(pool, result);
+	ck_assert_int_eq(reeve_result_wait(result, 300 * USEC_PER_MSEC),
+			 -ETIMEDOUT);
+	waited_usec = clock_monotonic_usec();
+	while (clock_monotonic_usec() == waited_usec)
+		continue;
+	ck_assert_uint_eq(reeve_pool_workers(pool, &worker, 1), 1);
+	ck_assert(worker.is_busy);
+	ck_assert_ptr_eq((void *)worker.function, (void *)hang_at_third);
+	ck_assert_uint_eq(worker.job, 2);
+	ck_assert_uint_eq(worker.index, 2);
+	ck_assert_uint_le(worker.busy_since_usec, waited_usec);
+	ck_assert_uint_ge(worker.busy_since_usec, worker.started_usec);
+	ck_assert_int_eq(reeve_result_cancel(result), 0);
+	reeve_result_unref(result);
+	check_square(pool, 2);
+	(void)reeve_pool_workers(pool, &worker, 1);
+	ck_assert(!worker.is_busy && !worker.function);
+	ck_assert(worker.job == 0 && worker.busy_since_usec == 0);
+	end_pool(pool);
+}
+END_TEST
+
 POOL_MAIN("pool_ends", test_ends_in_any_order, test_calls_from_callbacks,
 	  test_dispatch, test_bad_specs, test_bad_calls, test_handles_of_null,
 	  test_outputs_of_null, test_in_a_forked_child, test_second_thread,
 	  test_freed_while_another_is_inside, test_freed_while_threads_wait,
-	  test_statistics)
+	  test_statistics, test_what_runs)

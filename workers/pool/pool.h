@@ -200,6 +200,9 @@ bool pool_is_in_callback(const struct reeve_pool *pool);
 int service_start(struct reeve_pool *pool);
 void service_stop(struct reeve_pool *pool);
 
+/* stats.c: what runs, so that it is known since when. */
+void stats_note(struct reeve_pool *pool, uint64_t now);
+
 /* ---- seats.c: the owner's side of the board ------------------------------------ */
 
 int seats_new(struct reeve_pool *pool);

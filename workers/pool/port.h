@@ -60,8 +60,10 @@ struct port {
 	pid_t pid;
 	uint64_t n_items;  /* with an outcome, of this generation */
 	uint32_t out_high; /* how far the output arena was ever used */
-	uint64_t looked_head, looked_usec; /* the head at the last look */
-	uint64_t waited_head;		   /* see engine_check() */
+	/* What was seen running at the last look, and since when (0: nothing);
+	 * see stats.c. */
+	uint64_t looked_slot, looked_word, looked_usec;
+	uint64_t waited_head; /* see engine_check() */
 	bool was_prompt;
 	unsigned n_waited, n_lingered;
 };

@@ -248,6 +248,7 @@ static void check_now_and_then(struct reeve_pool *pool, uint64_t now)
 		return;
 	pool->last_check_usec = now;
 	pool->is_progress_due = pool->n_watched > 0;
+	stats_note(pool, now);
 	engine_check(&pool->engine);
 }
 

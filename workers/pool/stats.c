@@ -5,14 +5,33 @@
 #include "workers/base/sys/clock.h"
 #include "workers/pool/pool.h"
 
-static bool is_busy(const struct port *p)
+/* What runs on a port, if anything does. Seen for the first time, it is taken to
+ * have begun now. */
+static bool note_running(struct port *p, uint64_t now, uint64_t *ret_slot)
 {
 	uint64_t word;
 
-	if (port_load(p) == 0)
+	if (!port_find_running(p, ret_slot)) {
+		p->looked_usec = 0;
 		return false;
-	word = atomic_load(&channel_slot(&p->channel, p->head)->word);
-	return is_running_state(slot_word_state(word));
+	}
+	word = atomic_load(&channel_slot(&p->channel, *ret_slot)->word);
+	/* A soft deadline changes the state; another item is another task. */
+	word = slot_word(SLOT_FREE, slot_word_tag(word), slot_word_item(word));
+	if (p->looked_usec == 0 || p->looked_slot != *ret_slot ||
+	    p->looked_word != word)
+		p->looked_usec = now;
+	p->looked_slot = *ret_slot;
+	p->looked_word = word;
+	return true;
+}
+
+void stats_note(struct reeve_pool *pool, uint64_t now)
+{
+	uint64_t slot;
+
+	for (unsigned i = 0; i < pool->n_seats; i++)
+		(void)note_running(&pool->ports[i], now, &slot);
 }
 
 /* Items handed over, and how many of them are not begun. */
@@ -67,11 +86,27 @@ void reeve_pool_stats(struct reeve_pool *pool,
 	pool_leave(pool);
 }
 
+static void tell_running(const struct port *p, uint64_t slot,
+			 struct reeve_worker_stats *ret)
+{
+	const struct piece *piece = port_piece(p, slot);
+	struct progress_note note;
+
+	ret->is_busy = true;
+	ret->busy_since_usec = p->looked_usec;
+	if (piece->job) { /* else it was cancelled */
+		ret->function = piece->job->fn;
+		ret->job = piece->job->number;
+		ret->index = piece->index + slot_word_item(p->looked_word);
+	}
+	if (port_progress(p, slot, &note))
+		ret->progress = note.progress;
+}
+
 static void look(struct port *p, const struct seat *seat,
 		 struct reeve_worker_stats *ret)
 {
-	uint64_t running = 0, now = clock_monotonic_usec(), i;
-	struct progress_note note;
+	uint64_t running = 0, slot;
 
 	*ret = (struct reeve_worker_stats){
 		.pid = atomic_load(&seat->pid),
@@ -79,16 +114,10 @@ static void look(struct port *p, const struct seat *seat,
 		.n_tasks = p->n_items,
 		.is_ready = atomic_load(&p->channel.memory->signs.phase) ==
 			    PHASE_READY,
-		.is_busy = is_busy(p),
 	};
 	count_port(p, &ret->n_queued, &running);
-	if (p->looked_head != p->head || !ret->is_busy || p->looked_usec == 0) {
-		p->looked_head = p->head;
-		p->looked_usec = now;
-	}
-	ret->busy_since_usec = ret->is_busy ? p->looked_usec : 0;
-	if (port_find_running(p, &i) && port_progress(p, i, &note))
-		ret->progress = note.progress;
+	if (note_running(p, clock_monotonic_usec(), &slot))
+		tell_running(p, slot, ret);
 }
 
 size_t reeve_pool_report(struct reeve_pool *pool,

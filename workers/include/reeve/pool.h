@@ -529,8 +529,13 @@ struct reeve_worker_stats {
 	uint64_t n_queued;     /* handed over, not begun */
 	bool is_ready;
 	bool is_busy;
-	uint64_t busy_since_usec;	/* seen busy with the same task since */
-	struct reeve_progress progress; /* of the item that it runs */
+	/* Of the item that it runs, as in struct reeve_death; 0 when it does not.
+	 * Since when it was seen running: some tenths of a second late, while
+	 * somebody waits in the pool or dispatches; else since the first look. */
+	reeve_task_fn *function;
+	uint64_t job, index;
+	uint64_t busy_since_usec;
+	struct reeve_progress progress;
 };
 
 struct reeve_pool_stats {
