@@ -199,7 +199,7 @@ $(BUILD)/tests/programs/%: $(BUILD)/obj/tests/integration/programs/%.o $(BUILD)/
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK)
-$(addprefix $(BUILD)/tests/unit/test_manager_,client deaths syscalls): | $(BUILD)/reeve-manager
+$(addprefix $(BUILD)/tests/unit/test_manager_,client client_deaths deaths syscalls): | $(BUILD)/reeve-manager
 $(BUILD)/tests/unit/test_pool_handlers: | $(HANDLERS) $(BUILD)/reeve-worker
 $(BUILD)/tests/handlers/%.so: tests/handlers/%.c $(LIB_HEADERS) $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -302,7 +302,7 @@ SIMULATOR := $(BUILD)/tests/unit/test_pool_sim
 DEATHS := $(addprefix $(BUILD)/tests/unit/test_,pool_deaths pool_resize pool_retry pool_priority pool_syscalls pool_soft pool_soft_race pool_keeper_leave \
 	queue_deaths queue_join queue_repair sync_lock sync_semaphore sync_condition \
 	sync_event sync_barrier array pipe bell latch repair \
-	manager_deaths manager_syscalls manager_greed manager_latency manager_snapshot manager_keeper)
+	manager_deaths manager_client_deaths manager_syscalls manager_greed manager_latency manager_snapshot manager_keeper)
 WALK := $(BUILD)/tests/unit/test_lifecycle_walk
 soak: TOTALS = $(BUILD)/soak.totals
 soak: all $(INTEGRATION) $(WALK) $(SIMULATOR) $(DEATHS) $(PROGRAMS) $(SUBREAP) ## integration tests again and again for SECONDS=60, many random lives, a million schedules
