@@ -82,7 +82,8 @@ static inline void start(int kind, struct server_config config)
 	config.authkey = KEY;
 	config.authkey_size = strlen(KEY);
 	config.lock_fd = -1;
-	config.snapshot_interval_usec = 1000000;
+	if (config.snapshot_interval_usec == 0)
+		config.snapshot_interval_usec = 1000000;
 	config.max_objects = 1000;
 	config.max_bytes = 64 * MEBIBYTE;
 	config.max_output_bytes = 20 * MEBIBYTE;

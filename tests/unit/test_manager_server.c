@@ -1,8 +1,10 @@
 /* The server over real sockets: batches, turns, timers, descriptors, the end.
  * (Those who attack it: test_manager_attacks, test_manager_greed.) */
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include "tests/unit/attack_rig.h"
+#include "workers/base/sys/fd.h"
 
 /* A request with one behind what is in b. */
 static void add_int(struct guest *g, struct buf *b, enum verb verb,
@@ -336,7 +338,73 @@ START_TEST(test_the_last_snapshot)
 }
 END_TEST
 
+/* ---- a copy that is slow to begin ------------------------------------------------------- */
+
+static struct {
+	int n_forks; /* above this process */
+	int says[2], waits[2];
+} held;
+
+/* The server is the first one to be forked, and its copy the second one. */
+static void hold_copy(void)
+{
+	char c = 0;
+
+	if (++held.n_forks == 2 && write(held.says[1], &c, 1) == 1)
+		(void)!read(held.waits[0], &c, 1);
+}
+
+/* It sleeps, and does not see for ever that there is something to do. */
+static bool falls_asleep(void)
+{
+	uint64_t end = clock_monotonic_usec() + GUEST_DEADLINE_MSEC * 1000;
+	char path[64], state = 'R';
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", server.pid);
+	while (state != 'S' && clock_monotonic_usec() < end) {
+		FILE *f = fopen(path, "re");
+
+		ck_assert_ptr_nonnull(f);
+		ck_assert_int_eq(fscanf(f, "%*d %*s %c", &state), 1);
+		ck_assert_int_eq(fclose(f), 0);
+	}
+	return state == 'S';
+}
+
+/* It still has all sockets: clients that end meanwhile are gone all the same. */
+START_TEST(test_ends_while_a_copy_begins)
+{
+	struct server_config config = { .snapshot = unit_path("snapshot"),
+					.snapshot_interval_usec = 1 };
+	struct guest g, others[4];
+	char c = 0;
+
+	ck_assert_int_eq(pipe2(held.says, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(held.waits, O_CLOEXEC), 0);
+	held.n_forks = 0;
+	ck_assert_int_eq(pthread_atfork(NULL, NULL, hold_copy), 0);
+	start(_i, config);
+	guest_join(&g, server.address, KEY);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		guest_join(&others[i], server.address, KEY);
+	ck_assert_int_ge(guest_open(&g, REEVE_OBJECT_VALUE, "v", 0), 0);
+	ck_assert_int_eq(read(held.says[0], &c, 1), 1);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		guest_close(&others[i]);
+	check_fds(1 + 1); /* one is of the copy */
+	ck_assert_int_eq(guest_ping(&g), 0);
+	ck_assert(falls_asleep());
+	ck_assert_int_eq(write(held.waits[1], &c, 1), 1);
+	guest_close(&g);
+	stop();
+	for (int i = 0; i < 2; i++) {
+		fd_close(held.says[i]);
+		fd_close(held.waits[i]);
+	}
+}
+END_TEST
+
 UNIT_LOOP_MAIN("manager_server", ATTACK_KINDS, test_cut_anywhere,
 	       test_a_long_batch, test_the_largest_value, test_turns,
 	       test_timeouts, test_handed_over, test_no_descriptors, test_bye,
-	       test_the_last_snapshot)
+	       test_the_last_snapshot, test_ends_while_a_copy_begins)
