@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 /* ---- what goes through -------------------------------------------------------- */
 
@@ -365,6 +366,45 @@ static int put_many(reeve_queue *q)
 }
 
 /* Whoever only polls and drains gets them all. */
+/* In a child that has not kept the queue's fds: their numbers are a file's. */
+static void use_without_fds(void *arg)
+{
+	reeve_queue *q = arg;
+	int fds[REEVE_QUEUE_FDS], file = memfd_create("file", 0);
+	uint64_t n = 0;
+	struct stat st;
+
+	if (reeve_queue_fds(q, fds) < 0)
+		_exit(1);
+	for (int i = 0; i < REEVE_QUEUE_FDS; i++)
+		if (dup2(file, fds[i]) < 0)
+			_exit(2);
+	if (reeve_queue_poll_fd(q) != -EBADF ||
+	    reeve_queue_put(q, &n, 8, 0) != -EBADF)
+		_exit(3);
+	if (reeve_queue_get(q, &n, 8, 0, NULL) != 0 || n != 7 ||
+	    reeve_queue_get(q, &n, 8, 0, NULL) != -EAGAIN)
+		_exit(4);
+	if (reeve_queue_close(q) != 0)
+		_exit(5);
+	if (fstat(file, &st) < 0 || st.st_size != 0 ||
+	    lseek(file, 0, SEEK_CUR) != 0)
+		_exit(6);
+}
+
+START_TEST(test_fds_not_kept)
+{
+	reeve_queue *q = new_queue(0, 0);
+	uint64_t n = 7;
+
+	ck_assert_int_ge(reeve_queue_poll_fd(q), 0);
+	ck_assert_int_eq(reeve_queue_put(q, &n, 8, 0), 0);
+	ck_assert_int_eq(unit_fork(use_without_fds, q, NULL), 0);
+	ck_assert_int_eq(reeve_queue_get(q, &n, 8, 0, NULL), -EPIPE);
+	reeve_queue_free(q);
+}
+END_TEST
+
 START_TEST(test_poll_loses_none)
 {
 	reeve_queue *q = new_queue(8, 0);
@@ -466,5 +506,5 @@ END_TEST
 UNIT_MAIN("queue", test_order, test_sizes, test_large, test_counters_wrap,
 	  test_items_limit, test_bytes_limit, test_spec, test_bad_arguments,
 	  test_timeouts, test_waiters_wake, test_close, test_close_wakes,
-	  test_poll, test_poll_loses_none, test_open, test_open_refuses,
-	  test_no_memory)
+	  test_poll, test_fds_not_kept, test_poll_loses_none, test_open,
+	  test_open_refuses, test_no_memory)

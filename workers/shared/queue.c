@@ -145,7 +145,8 @@ static void make_readable(reeve_queue *q)
 {
 	const uint64_t one = 1;
 
-	(void)!write(q->event_fd, &one, sizeof(one));
+	if (queue_has_fds(q))
+		(void)!write(q->event_fd, &one, sizeof(one));
 }
 
 /* With put_lock held. */
@@ -166,7 +167,8 @@ _seldom_ static void calm_pollers(reeve_queue *q)
 	struct queue_memory *m = q->memory;
 	uint64_t n;
 
-	if (atomic_load(&m->closed) || !atomic_load(&m->polled))
+	if (atomic_load(&m->closed) || !atomic_load(&m->polled) ||
+	    !queue_has_fds(q))
 		return;
 	atomic_store(&m->signal, QUEUE_CALMING);
 	(void)!read(q->event_fd, &n, sizeof(n));
@@ -255,6 +257,8 @@ static int put_locked(reeve_queue *q, const struct attempt *a)
 	if (atomic_load_explicit(&m->closed, memory_order_relaxed))
 		return -EPIPE;
 	r = look_for_room(q, tail, a->units);
+	if (r == 0 && atomic_load(&m->polled) && !queue_has_fds(q))
+		r = -EBADF; /* who polls would not hear of it */
 	if (r < 0)
 		return r;
 	atomic_store_explicit(ring_header(q, unit), header,
@@ -561,6 +565,8 @@ int reeve_queue_poll_fd(reeve_queue *q)
 
 	if (!q)
 		return -EINVAL;
+	if (!queue_has_fds(q))
+		return -EBADF;
 	m = q->memory;
 	if (!atomic_exchange(&m->polled, 1) &&
 	    (!reeve_queue_is_empty(q) || atomic_load(&m->closed)))

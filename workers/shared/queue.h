@@ -21,6 +21,9 @@
 
 #include <reeve/queue.h>
 
+#include <stdatomic.h>
+#include <sys/types.h>
+
 #include "workers/base/sys/spin.h"
 #include "workers/shared/bell.h"
 #include "workers/shared/latch.h"
@@ -73,7 +76,19 @@ struct reeve_queue {
 	bool is_joinable;
 	int event_fd;
 	_Atomic uint32_t spin_usec; /* struct spin: what was worth it lately */
+	/* What our fds are; and whether they were, when last looked: a child that
+	 * was forked may not have kept them. */
+	struct queue_fds_id {
+		dev_t dev[REEVE_QUEUE_FDS];
+		ino_t ino[REEVE_QUEUE_FDS];
+	} id;
+	_Atomic uint64_t fds_era; /* robust.h; 0: not looked yet */
+	_Atomic bool has_fds;
 };
+
+/* Whether the calling process has the queue's fds. Else their numbers may be those
+ * of something else by now. */
+bool queue_has_fds(reeve_queue *q);
 
 static inline uint64_t queue_end(uint32_t items, uint32_t units)
 {

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "workers/base/pure/macro.h"
@@ -75,6 +76,45 @@ static bool is_possible(uint64_t max_bytes, uint64_t max_items)
 	       max_items <= REEVE_QUEUE_ITEMS_MAX;
 }
 
+/* ---- its fds in this process --------------------------------------------------------- */
+
+static bool identify(const reeve_queue *q, struct queue_fds_id *ret)
+{
+	const int fds[REEVE_QUEUE_FDS] = { q->region.fd, q->event_fd };
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (fstat(fds[i], &st) < 0)
+			return false;
+		ret->dev[i] = st.st_dev;
+		ret->ino[i] = st.st_ino;
+	}
+	return true;
+}
+
+/* The eventfd's number is that of all files of its kind; but the memory's is its
+ * own, and both were kept or neither. */
+static bool are_fds_there(const reeve_queue *q)
+{
+	struct queue_fds_id id = { 0 };
+
+	return identify(q, &id) && memcmp(&id, &q->id, sizeof(id)) == 0;
+}
+
+bool queue_has_fds(reeve_queue *q)
+{
+	const struct robust_self *self = robust_self();
+	uint64_t era = self ? self->era : 0;
+
+	if (era == 0 || atomic_load(&q->fds_era) != era) {
+		atomic_store(&q->has_fds, are_fds_there(q));
+		atomic_store(&q->fds_era, era);
+	}
+	return atomic_load(&q->has_fds);
+}
+
+/* ---- making and opening ----------------------------------------------------------------- */
+
 int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
 {
 	_cleanup_(free_queue) reeve_queue *q = NULL;
@@ -100,7 +140,7 @@ int reeve_queue_new(const struct reeve_queue_spec *spec, reeve_queue **ret)
 	m->is_joinable = s.is_joinable;
 	handle_set(q, bytes, items);
 	q->event_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	if (q->event_fd < 0)
+	if (q->event_fd < 0 || !identify(q, &q->id))
 		return -errno;
 	*ret = TAKE(q);
 	return 0;
@@ -146,6 +186,8 @@ int reeve_queue_open(const int fds[REEVE_QUEUE_FDS], reeve_queue **ret)
 	if (r < 0)
 		return r;
 	q->event_fd = r;
+	if (!identify(q, &q->id))
+		return -errno;
 	*ret = TAKE(q);
 	return 0;
 }

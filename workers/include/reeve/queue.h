@@ -29,7 +29,8 @@
  *   not put them back, as nobody knows how far they were done.
  *   A function that is started as a process has no other fds than it is given:
  *   for one that uses an inherited handle, set keep_fds, or give it both fds by
- *   the same numbers.
+ *   the same numbers. Without them it cannot poll, nor put into a queue that
+ *   somebody polls (-EBADF).
  * Safety
  *   All functions may be called from any thread of any process that has the
  *   queue, but reeve_queue_free(), the last call on a handle in a process; none
@@ -99,7 +100,7 @@ REEVE_PUBLIC size_t reeve_queue_message_max(const reeve_queue *queue);
 
 /* Puts a copy of size_bytes of data. Returns 0; -EMSGSIZE (over the limit),
  * -EAGAIN (full, and timeout_usec is 0), -ETIMEDOUT, -EPIPE (closed), -EBADMSG
- * (the memory was overwritten), -EINVAL. If it does not return 0, nothing was
+ * (the memory was overwritten), -EBADF (see above), -EINVAL. If it does not return 0, nothing was
  * put. */
 REEVE_PUBLIC int reeve_queue_put(reeve_queue *queue, const void *data,
 				 size_t size_bytes, uint64_t timeout_usec);
