@@ -213,6 +213,10 @@ $(BUILD)/tests/replay/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/rep
 	$(call say,LINK)
 	$(Q)$(LINK)
 
+# It takes the system's place.
+$(BUILD)/tests/%/fuzz_worker: ALL_LDFLAGS += -Wl,--wrap=_exit,--wrap=poll,--wrap=syscall,--wrap=write,--wrap=sched_yield \
+	-Wl,--wrap=pthread_sigmask,--wrap=sigtimedwait,--wrap=clock_monotonic_usec,--wrap=calloc,--wrap=realloc,--wrap=free
+
 # --- tests ------------------------------------------------------------------
 
 RUN = SUBREAP=$(SUBREAP) tests/run $(if $(TOTALS),-o $(TOTALS))

@@ -12,7 +12,8 @@
  *             limits in channel_orders; what it has signalled
  *   A worker may scribble anywhere in it. The owner therefore keeps its own
  *   indices (struct channel_end), copies each field once and checks the copy;
- *   what does not make sense is -EBADMSG, and ends that worker.
+ *   what does not make sense is -EBADMSG, and ends that worker. The worker copies
+ *   what it claims, and ends itself if the copy makes no sense.
  * Operation
  *   A slot's word is {state, tag, item}. Only the changes below are made, each
  *   by one compare-and-swap, so that everybody agrees on who was first:

@@ -26,6 +26,9 @@
 #include "workers/pool/shares.h"
 #include "workers/pool/worker_room.h"
 
+/* No output arena is ever used so much that a mark of it gets there. */
+#define MARK_MAX (UINT64_MAX / 2)
+
 /* ---- waking and sleeping ----------------------------------------------------- */
 
 void worker_leave_broken(struct worker *w)
@@ -230,13 +233,16 @@ static int begin(struct worker *w)
 	return r;
 }
 
-/* Else it would wait for room for ever. */
+/* Else it would wait for room for ever, or put results where they do not go. */
 static bool is_sound(const struct worker *w)
 {
 	uint64_t n = atomic_load(&w->orders->n_consumed);
 
+	if (w->position == 0 && !arena_is_empty(&w->out))
+		return false; /* who would have left anything there? */
 	return w->position - n <= w->channel.n_slots &&
-	       w->out.tail <= w->out.head &&
+	       w->out.tail <= w->out.head && w->out.head <= MARK_MAX &&
+	       w->out.head % ARENA_ALIGNMENT == 0 &&
 	       w->out.head - w->out.tail <= w->out.size;
 }
 

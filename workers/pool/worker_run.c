@@ -3,6 +3,10 @@
  * Outputs that do not fit into a slot lie in an arena, in the order of the tasks,
  * and are given back in that order, as the owner collects. While it is full the
  * worker waits for the owner.
+ *
+ * What was claimed is copied once and the copy is checked (tests/fuzz/fuzz_worker.c):
+ * a predecessor on this channel, or a task that strays, may have written over it. It
+ * then ends as broken, before anybody's memory is taken for an input.
  */
 #include "workers/pool/worker_room.h"
 
@@ -43,12 +47,15 @@ struct task {
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
 };
 
-/* What was claimed. */
+/* What was claimed: a copy, whatever becomes of the slot. */
 struct run {
 	struct worker *worker;
 	struct slot *slot;
 	reeve_task_fn *fn;
 	uint32_t tag;
+	uint32_t n_items, item_size, out_stride;
+	unsigned char *input; /* in the arena, if it is there */
+	size_t input_room;    /* from there to the arena's end */
 };
 
 /* ---- output ------------------------------------------------------------------ */
@@ -324,47 +331,62 @@ static uint32_t run_single(const struct run *r)
 {
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
 	struct slot *slot = r->slot;
-	void *input = r->worker->channel.in + slot->in_offset;
+	void *input = r->input;
 
-	if (slot->item_size <= CHANNEL_INLINE_SIZE) /* where its output goes */
+	if (r->item_size <= CHANNEL_INLINE_SIZE) /* where its output goes */
 		input = memcpy(small, slot->result.data, sizeof(small));
-	run_one(r, input, slot->item_size, &slot->result);
+	else if (r->item_size > r->input_room)
+		worker_leave_broken(r->worker);
+	run_one(r, input, r->item_size, &slot->result);
 	finish_item(r, 0, true);
 	return 1;
 }
 
 /* The inputs of a chunk, one after the other. */
 struct inputs {
+	struct worker *worker;
 	unsigned char *next;
+	size_t room; /* bytes from there to the end of what there is */
 	const uint32_t *sizes; /* NULL: they stand close, and are all of */
 	uint32_t size;
 };
 
-static struct inputs inputs_of(const struct worker *w, const struct slot *slot,
-			       void *small)
+/* Returns where they are, and goes on behind them. */
+static unsigned char *pass_input(struct inputs *in, size_t size)
 {
-	struct inputs in = {
-		.next = w->channel.in + slot->in_offset,
-		.size = slot->item_size,
-	};
-	size_t n = slot->n_items;
+	unsigned char *input = in->next;
+
+	if (size > in->room)
+		worker_leave_broken(in->worker);
+	in->next += size;
+	in->room -= size;
+	return input;
+}
+
+static struct inputs inputs_of(const struct run *r, void *small)
+{
+	struct inputs in = { r->worker, r->input, r->input_room, NULL,
+			     r->item_size };
+	size_t n = r->n_items;
 
 	if (in.size == SLOT_SIZED) {
-		in.sizes = (const uint32_t *)(const void *)in.next;
-		in.next += slot_align(n * sizeof(*in.sizes));
+		in.sizes = (const uint32_t *)(const void *)pass_input(
+			&in, slot_align(n * sizeof(*in.sizes)));
 	} else if (n * in.size <= CHANNEL_INLINE_SIZE) {
-		in.next = memcpy(small, slot->result.data, CHANNEL_INLINE_SIZE);
+		in.next = memcpy(small, r->slot->result.data,
+				 CHANNEL_INLINE_SIZE);
+		in.room = CHANNEL_INLINE_SIZE;
 	}
 	return in;
 }
 
 static void *next_input(struct inputs *in, uint32_t i, uint32_t *ret_size)
 {
-	unsigned char *input = in->next;
+	uint32_t size = in->sizes ? *(const volatile uint32_t *)&in->sizes[i]
+				  : in->size;
 
-	*ret_size = in->sizes ? in->sizes[i] : in->size;
-	in->next += in->sizes ? slot_align(*ret_size) : in->size;
-	return input;
+	*ret_size = size;
+	return pass_input(in, in->sizes ? slot_align(size) : size);
 }
 
 /* Each output lies where there is room. When there might be none for the next
@@ -373,15 +395,14 @@ static uint32_t run_loose_chunk(const struct run *r)
 {
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
 	struct worker *w = r->worker;
-	struct inputs in = inputs_of(w, r->slot, small);
-	uint32_t n = r->slot->n_items, i = 0, size;
+	struct inputs in = inputs_of(r, small);
+	uint32_t n = r->n_items, i = 0, size, offset;
 	uint64_t mark = w->out.head;
 	struct slot_result *results;
 	bool is_last = false;
 
-	r->slot->result.offset = take_results(w, n, mark);
-	results = (struct slot_result *)(void *)(w->channel.out +
-						 r->slot->result.offset);
+	r->slot->result.offset = offset = take_results(w, n, mark);
+	results = (struct slot_result *)(void *)(w->channel.out + offset);
 	for (; !is_last; i++) {
 		void *input = next_input(&in, i, &size);
 
@@ -425,30 +446,26 @@ static uint32_t run_chunk(const struct run *r)
 {
 	_Alignas(SLOT_ALIGNMENT) unsigned char small[CHANNEL_INLINE_SIZE];
 	struct worker *w = r->worker;
-	struct slot *slot = r->slot;
-	uint32_t n = slot->n_items, size = slot->item_size, i = 0;
-	uint32_t stride = slot->out_stride;
+	struct inputs in = inputs_of(r, small);
+	uint32_t n = r->n_items, stride = r->out_stride, i = 0, size, offset;
 	struct task t = { .worker = w,
-			  .slot = slot,
+			  .slot = r->slot,
 			  .is_fixed = true,
 			  .is_unused = stride == 0 };
-	unsigned char *input = w->channel.in + slot->in_offset, *output;
 	struct chunk_item *items;
+	unsigned char *output;
 
-	if ((size_t)n * size <= CHANNEL_INLINE_SIZE)
-		input = memcpy(small, slot->result.data, sizeof(small));
-	slot->result.flags = 0;
-	slot->result.offset = take_output(w, chunk_output_size(n, stride));
-	items = (struct chunk_item *)(void *)(w->channel.out +
-					      slot->result.offset);
+	r->slot->result.flags = 0;
+	r->slot->result.offset = offset =
+		take_output(w, chunk_output_size(n, stride));
+	items = (struct chunk_item *)(void *)(w->channel.out + offset);
 	output = (unsigned char *)(items + n);
 	t.text = output + (size_t)n * stride;
 	for (;; i++) {
 		struct reeve_reply reply = { output + (size_t)i * stride,
 					     stride, 0, &t };
-
-		int status =
-			call(w, r->fn, input + (size_t)i * size, size, &reply);
+		void *input = next_input(&in, i, &size);
+		int status = call(w, r->fn, input, size, &reply);
 
 		items[i] = (struct chunk_item){ 0, (uint32_t)reply.size };
 		if ((status != 0 || t.is_over || t.has_message) &&
@@ -458,19 +475,37 @@ static uint32_t run_chunk(const struct run *r)
 			break;
 		finish_item(r, i, false);
 	}
-	tell_text(slot, &t, i);
+	tell_text(r->slot, &t, i);
 	finish_item(r, i, true);
 	return i + 1;
 }
 
+/* Copies what the slot says. Returns false when it makes no sense. */
+static bool read_slot(struct run *r)
+{
+	const volatile struct slot *slot = r->slot;
+	const struct channel *c = &r->worker->channel;
+	uint32_t offset = slot->in_offset;
+
+	r->fn = find_function(r->worker, slot->function);
+	r->n_items = slot->n_items;
+	r->item_size = slot->item_size;
+	r->out_stride = slot->out_stride;
+	if (!r->fn || offset % ARENA_ALIGNMENT != 0 || offset > c->arena_size ||
+	    r->n_items > c->payload_max / sizeof(struct chunk_item))
+		return false;
+	r->input = c->in + offset;
+	r->input_room = c->arena_size - offset;
+	return true;
+}
+
 uint32_t worker_run(struct worker *w, struct slot *slot, uint32_t tag)
 {
-	const struct run r = { w, slot, find_function(w, slot->function), tag };
+	struct run r = { .worker = w, .slot = slot, .tag = tag };
 
-	if (!r.fn)
+	if (!read_slot(&r))
 		worker_leave_broken(w);
-	if (slot->n_items == 0)
+	if (r.n_items == 0)
 		return run_single(&r);
-	return slot->out_stride == SLOT_LOOSE ? run_loose_chunk(&r)
-					      : run_chunk(&r);
+	return r.out_stride == SLOT_LOOSE ? run_loose_chunk(&r) : run_chunk(&r);
 }
