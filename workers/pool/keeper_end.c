@@ -204,7 +204,8 @@ void keeper_sweep(struct keeper *k)
 	for (;; p = end) {
 		pid_t pid = (pid_t)strtol(p, &end, 10);
 
-		if (end == p)
+		/* The last may be cut off, and then it is a stranger's. */
+		if (end == p || *end != ' ')
 			return;
 		if (!is_worker(k, pid))
 			kill_orphan(k, pid, thoroughly);
