@@ -231,6 +231,8 @@ OTHERS := clang asan
 VARIANT_clang := CC=clang TEST_OPT="-O0 -U_FORTIFY_SOURCE -Wno-frame-larger-than"
 VARIANT_asan := CC=gcc CFLAGS="-O1 -g -fno-omit-frame-pointer" HARDEN=-fPIE \
 	SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -w"
+VARIANT_tsan := CC=clang CFLAGS="-O1 -g -fno-omit-frame-pointer" HARDEN=-fPIE \
+	SAN="-fsanitize=thread -w"
 VARIANT_fuzz := CC=clang CFLAGS="-O1 -g -fno-omit-frame-pointer" HARDEN=-fPIE \
 	SAN="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -w"
 in_variants = $(1) $(foreach v,$(OTHERS),$(patsubst $(BUILD)/%,$(BUILD)/$(v)/%,$(1)))
@@ -289,6 +291,27 @@ system: all examples man $(SUBREAP) ## install, build against it, the examples; 
 MODELS := $(filter-out %/kernel.pml,$(wildcard tests/models/*.pml))
 models: $(SUBREAP) ## search all states of the protocols in shared memory (spin)
 	@$(RUN) -n $@ -t 600 $(foreach m,$(MODELS),"tests/models/check $(m)")
+
+# Those of libreeve's parts. tests/unit/not-under-tsan has lines "PROGRAM - REASON" and
+# "PROGRAM TEST REASON" of what is left out.
+PART_TESTS := $(filter test_manager_% test_pool_% test_process_% test_queue_% test_spawn_% test_sync_% \
+	$(patsubst %,test_%,$(basename $(notdir $(LIB_SRC) \
+	$(wildcard workers/*/*.h workers/base/*/*.h)))),$(notdir $(UNIT)))
+TSAN_TESTS = $(filter-out $(shell sed -n 's/^\(test_[a-z_]*\) - .*/\1/p' \
+	tests/unit/not-under-tsan),$(PART_TESTS))
+VALGRIND_TESTS = $(shell grep '^test_' tests/unit/under-valgrind)
+VALGRIND := valgrind --quiet --error-exitcode=9 --leak-check=full --fair-sched=yes
+tsan-build: $(BUILD)/reeve-manager $(BUILD)/reeve-worker $(addprefix $(BUILD)/tests/unit/,$(TSAN_TESTS))
+
+tsan: $(SUBREAP) ## unit tests of libreeve's parts under ThreadSanitizer
+	$(SUBMAKE) BUILD=$(BUILD)/tsan $(VARIANT_tsan) tsan-build
+	@TSAN_OPTIONS="die_after_fork=0 $$TSAN_OPTIONS" CK_TIMEOUT_MULTIPLIER=20 \
+		$(RUN) -n $@ -t 600 $(foreach t,$(TSAN_TESTS),"$(BUILD)/tsan/tests/unit/$(t)$(shell \
+		sed -n 's/^$(t) \(test_[a-z_0-9]*\) .*/ -\1/p' tests/unit/not-under-tsan)")
+
+valgrind: deps-valgrind $(addprefix $(BUILD)/tests/unit/,$(VALGRIND_TESTS)) $(SUBREAP) ## those of tests/unit/under-valgrind there
+	@CK_TIMEOUT_MULTIPLIER=60 $(RUN) -n $@ -t 1200 \
+		$(foreach t,$(VALGRIND_TESTS),"$(VALGRIND) $(BUILD)/tests/unit/$(t)")
 
 fuzz: ## libFuzzer on every target for SECONDS=60 each
 	$(SUBMAKE) BUILD=$(BUILD)/fuzz $(VARIANT_fuzz) fuzz-run
@@ -487,7 +510,8 @@ help: ## this list
 
 FORCE:
 .PHONY: all lib check unit unit-build unit-all variant integration \
-	integration-asan fuzz-replay system models fuzz fuzz-run soak bench demo \
+	integration-asan fuzz-replay system models fuzz fuzz-run tsan tsan-build valgrind \
+	soak bench demo \
 	programs examples lint format tidy man install uninstall dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

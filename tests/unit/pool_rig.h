@@ -296,12 +296,22 @@ static const struct reeve_function pool_functions[] = {
 
 /* ---- modes ------------------------------------------------------------------- */
 
+/* ThreadSanitizer's own thread is one too many for a fork. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CONTEXT_OF_COPIES REEVE_CONTEXT_FORKSERVER
+#endif
+#endif
+#ifndef CONTEXT_OF_COPIES
+#define CONTEXT_OF_COPIES REEVE_CONTEXT_FORK
+#endif
+
 static const struct pool_mode {
 	enum reeve_context context;
 	enum reeve_service service;
 } pool_modes[] = {
-	{ REEVE_CONTEXT_FORK, REEVE_SERVICE_CALLER },
-	{ REEVE_CONTEXT_FORK, REEVE_SERVICE_THREAD },
+	{ CONTEXT_OF_COPIES, REEVE_SERVICE_CALLER },
+	{ CONTEXT_OF_COPIES, REEVE_SERVICE_THREAD },
 	{ REEVE_CONTEXT_FORKSERVER, REEVE_SERVICE_CALLER },
 	{ REEVE_CONTEXT_SPAWN, REEVE_SERVICE_THREAD },
 };

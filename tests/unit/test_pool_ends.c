@@ -1,6 +1,7 @@
 /* How a pool ends, who may call what from where, and what is refused. */
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "tests/unit/pool_rig.h"
 
@@ -58,7 +59,8 @@ END_TEST
 
 struct caller {
 	struct reeve_pool *pool;
-	int wait_error, n, way;
+	int wait_error, way;
+	atomic_int n;
 };
 
 static void on_result(struct reeve_result *result _unused_, void *userdata)
@@ -100,8 +102,7 @@ START_TEST(test_calls_from_callbacks)
 		ck_assert_int_eq(reeve_pool_apply_async(c.pool, square, &x, 8,
 							&spec, &result),
 				 0);
-		while (*(volatile int *)&c.n < 5 &&
-		       clock_monotonic_usec() < end)
+		while (c.n < 5 && clock_monotonic_usec() < end)
 			(void)reeve_pool_dispatch(c.pool);
 		ck_assert_int_eq(c.n, 5);
 		ck_assert_int_eq(c.wait_error, -EDEADLK);

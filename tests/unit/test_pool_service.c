@@ -10,6 +10,7 @@ static struct reeve_pool *new_thread_pool(int spin_usec)
 {
 	const struct reeve_pool_spec spec = {
 		.processes = 2,
+		.context = CONTEXT_OF_COPIES,
 		.service = REEVE_SERVICE_THREAD,
 		.spin_usec = spin_usec,
 	};
@@ -146,6 +147,8 @@ int main(int argc, char **argv)
 				       test_callbacks_stay_with_the_thread,
 				       test_many_help_at_once };
 
+	if (reeve_pool_setup(pool_functions) < 0)
+		return 1;
 	return unit_loop_main("pool service", 2, tests, ARRAY_SIZE(tests),
 			      argc > 0 ? argv + 1 : argv);
 }
