@@ -50,6 +50,46 @@ START_TEST(test_items)
 }
 END_TEST
 
+/* What is in a list or dict, and comes back as a part of all, is not too deep for
+ * that, whichever way it got there. */
+START_TEST(test_nesting)
+{
+	struct reeve_any deep[REEVE_ANY_DEPTH_MAX + 1] = { REEVE_ANY(1) };
+	struct reeve_any got;
+	int64_t l, d, v, q;
+
+	for (size_t i = 1; i < ARRAY_SIZE(deep); i++)
+		deep[i] = reeve_any_list(&deep[i - 1], 1);
+	(void)rig_store();
+	a = rig_session();
+	l = OPEN_VALUE(a, LIST, "l", INTS(10, 20));
+	d = OPEN(a, DICT, "d");
+	v = OPEN(a, VALUE, "v");
+	q = OPEN(a, QUEUE, "q");
+	STATUS(-E2BIG, a, LIST_APPEND, l, deep[REEVE_ANY_DEPTH_MAX]);
+	STATUS(-E2BIG, a, LIST_INSERT, l, REEVE_ANY(0),
+	       deep[REEVE_ANY_DEPTH_MAX]);
+	STATUS(-E2BIG, a, LIST_SET, l, REEVE_ANY(0), deep[REEVE_ANY_DEPTH_MAX]);
+	STATUS(-E2BIG, a, DICT_SET, d, REEVE_ANY(0), deep[REEVE_ANY_DEPTH_MAX]);
+	STATUS(-E2BIG, a, DICT_SETDEFAULT, d, REEVE_ANY(0),
+	       deep[REEVE_ANY_DEPTH_MAX]);
+	IS(GET(a, ITEMS, l), "[10, 20]");
+	IS(GET(a, ITEMS, d), "{}");
+	OK(a, LIST_APPEND, l, deep[REEVE_ANY_DEPTH_MAX - 1]);
+	OK(a, LIST_EXTEND, l, deep[REEVE_ANY_DEPTH_MAX]);
+	OK(a, DICT_SET, d, REEVE_ANY(0), deep[REEVE_ANY_DEPTH_MAX - 1]);
+	got = GET(a, ITEMS, l);
+	ck_assert_uint_eq(got.n, 4);
+	ck_assert(
+		reeve_any_equal(&got.items[3], &deep[REEVE_ANY_DEPTH_MAX - 1]));
+	ck_assert_uint_eq(GET(a, ITEMS, d).n, 1);
+	/* by themselves they may be */
+	OK(a, VALUE_SET, v, deep[REEVE_ANY_DEPTH_MAX]);
+	OK(a, QUEUE_PUT, q, deep[REEVE_ANY_DEPTH_MAX], REEVE_ANY(0));
+	rig_done();
+}
+END_TEST
+
 START_TEST(test_growing)
 {
 	int64_t l;
@@ -172,5 +212,5 @@ START_TEST(test_more_than_an_answer)
 }
 END_TEST
 
-UNIT_MAIN("manager_store_row", test_items, test_growing, test_slices,
-	  test_arrays, test_more_than_an_answer)
+UNIT_MAIN("manager_store_row", test_items, test_nesting, test_growing,
+	  test_slices, test_arrays, test_more_than_an_answer)

@@ -145,6 +145,12 @@ int codec_peek(const struct reader *r, enum reeve_any_kind *ret_kind)
 int codec_skip(struct reader *r, const unsigned char **ret_data,
 	       size_t *ret_size)
 {
+	return codec_skip_nested(r, ret_data, ret_size, NULL);
+}
+
+int codec_skip_nested(struct reader *r, const unsigned char **ret_data,
+		      size_t *ret_size, size_t *ret_depth)
+{
 	size_t begin = r->position;
 	struct extent extent;
 
@@ -155,6 +161,8 @@ int codec_skip(struct reader *r, const unsigned char **ret_data,
 		*ret_data = r->data + begin;
 	if (ret_size != NULL)
 		*ret_size = r->position - begin;
+	if (ret_depth != NULL)
+		*ret_depth = extent.depth;
 	return 0;
 }
 

@@ -60,6 +60,9 @@ int codec_peek(const struct reader *r, enum reeve_any_kind *ret_kind);
  * be seen to differ). A scalar costs tens of nanoseconds. */
 int codec_skip(struct reader *r, const unsigned char **ret_data,
 	       size_t *ret_size);
+/* And how deeply it is nested: 0 is a scalar. */
+int codec_skip_nested(struct reader *r, const unsigned char **ret_data,
+		      size_t *ret_size, size_t *ret_depth);
 
 /* Takes one item of that kind. -EBADMSG: another, or none. */
 int codec_get_nil(struct reader *r);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "workers/base/pure/macro.h"
 #include "workers/manager/item.h"
 #include "workers/manager/keys.h"
 
@@ -32,6 +33,7 @@ static int open_level(struct walk *w, const struct item *item)
 		.first_key = w->keys.n,
 		.is_dict = is_dict,
 	};
+	w->extent.depth = MAX(w->extent.depth, w->depth);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 struct extent {
 	size_t n_items; /* the value, and all within, keys too */
 	size_t n_text; /* bytes of all strings and bytes, and one behind each */
+	size_t depth;  /* 0: a scalar */
 };
 
 /* Takes a value; on failure r is as before. Returns 0; -EBADMSG, -E2BIG, -ERANGE,

@@ -199,6 +199,8 @@ struct reeve_object_spec {
  *                for long, whether there is one at that address again: -ESTALE
  *   -EBUSY       another thread is in a call of this manager
  *   -EMSGSIZE    a value over REEVE_MANAGER_VALUE_MAX
+ *   -E2BIG       a value nested deeper than REEVE_ANY_DEPTH_MAX, or for an item of
+ *                a list or dict, as deep: a copy of all could not be returned
  *   -ENOSPC      the server's max_bytes
  *   -ENOTSUP     not a call for this kind of object
  *   -EINVAL      a value that cannot be encoded; see reeve_any_encode()

@@ -194,7 +194,7 @@ static int read_argument(struct reader *r, struct argument *a)
 	if (error < 0)
 		return error;
 	copy = *r;
-	error = codec_skip(r, &a->data, &a->size);
+	error = codec_skip_nested(r, &a->data, &a->size, &a->depth);
 	if (error < 0)
 		return error;
 	if (a->size > REEVE_MANAGER_VALUE_MAX)

@@ -79,8 +79,10 @@ static int set_entry(struct request *q, const struct place *place,
 	const struct argument *arg = &q->args[1];
 	struct purse *purse = request_purse(q);
 	struct cell value = { 0 };
-	int r;
+	int r = check_nesting(arg->depth);
 
+	if (r < 0)
+		return r;
 	purse->credit = place->entry ? cell_cost(&place->entry->value) : 0;
 	r = cell_make(purse, arg->data, arg->size, &value);
 	purse->credit = 0;

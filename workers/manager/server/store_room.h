@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -169,6 +170,7 @@ struct argument {
 	enum reeve_any_kind kind;
 	const unsigned char *data; /* encoded */
 	size_t size;
+	size_t depth;
 	int64_t integer;
 	bool boolean;
 	const char *string; /* not NUL-terminated */
@@ -301,6 +303,13 @@ int map_put_all(struct store *store, struct object *o,
  * that is no number. */
 int row_put_all(struct store *store, struct object *o,
 		const struct argument *list);
+
+/* May it be in a list or dict? So deep that all of that together could not be told
+ * to anybody it must not be: -E2BIG. */
+static inline int check_nesting(size_t depth)
+{
+	return depth < REEVE_ANY_DEPTH_MAX ? 0 : -E2BIG;
+}
 
 /* ---- numbers (number.c) ------------------------------------------------- */
 

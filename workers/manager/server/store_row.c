@@ -64,6 +64,8 @@ int row_set_item(struct request *q)
 
 	if (r == 0)
 		r = check_item(q->object, arg->data, arg->size);
+	if (r == 0)
+		r = check_nesting(arg->depth);
 	if (r < 0)
 		return r;
 	purse->credit = cell_cost(row_at(row_of(q), i));
@@ -101,8 +103,10 @@ static int insert(struct request *q, size_t i, const struct argument *arg)
 {
 	struct purse *purse = request_purse(q);
 	struct cell value = { 0 };
-	int r = row_reserve(purse, row_of(q), i, 1);
+	int r = check_nesting(arg->depth);
 
+	if (r == 0)
+		r = row_reserve(purse, row_of(q), i, 1);
 	if (r == 0)
 		r = cell_make(purse, arg->data, arg->size, &value);
 	if (r == 0)

@@ -186,12 +186,15 @@ int store_save(const struct store *store, const struct store_sink *sink)
 
 /* ---- loading ----------------------------------------------------------------------- */
 
-static int load_cell(struct store *store, struct reader *r, struct cell *ret)
+static int load_cell(struct store *store, struct reader *r, bool is_inner,
+		     struct cell *ret)
 {
 	const unsigned char *data = NULL;
-	size_t size = 0;
-	int error = codec_skip(r, &data, &size);
+	size_t size = 0, depth = 0;
+	int error = codec_skip_nested(r, &data, &size, &depth);
 
+	if (error == 0 && is_inner)
+		error = check_nesting(depth);
 	if (error < 0)
 		return error;
 	if (size > REEVE_MANAGER_VALUE_MAX)
@@ -207,7 +210,8 @@ static int load_item(struct store *store, struct reader *r, struct object *o,
 	int error = row_reserve(&store->purse, row, n, 1);
 
 	if (error == 0)
-		error = load_cell(store, r, &value);
+		error = load_cell(store, r, o->kind != REEVE_OBJECT_QUEUE,
+				  &value);
 	if (error == 0 && o->kind == REEVE_OBJECT_ARRAY &&
 	    !number_is_one(cell_data(&value), cell_size(&value)))
 		error = -EBADMSG;
@@ -251,9 +255,9 @@ static int load_pair(struct store *store, struct reader *r, struct object *o)
 	if (error == 0)
 		error = map_reserve(&store->purse, &o->map, 1);
 	if (error == 0)
-		error = load_cell(store, r, &key);
+		error = load_cell(store, r, true, &key);
 	if (error == 0)
-		error = load_cell(store, r, &value);
+		error = load_cell(store, r, true, &value);
 	if (error == 0) {
 		hash = map_hash(store->hash_key, cell_data(&key),
 				cell_size(&key));
@@ -330,7 +334,7 @@ static int load_contents(struct store *store, struct reader *r,
 	case REEVE_OBJECT_ARRAY:
 		return load_row(store, r, o, &o->row);
 	case REEVE_OBJECT_VALUE:
-		return load_cell(store, r, &o->value);
+		return load_cell(store, r, false, &o->value);
 	case REEVE_OBJECT_QUEUE:
 		return load_queue(store, r, o, size);
 	case REEVE_OBJECT_LOCK:
