@@ -390,6 +390,10 @@ static void use_without_fds(void *arg)
 	if (fstat(file, &st) < 0 || st.st_size != 0 ||
 	    lseek(file, 0, SEEK_CUR) != 0)
 		_exit(6);
+	reeve_queue_free(q);
+	for (int i = 0; i < REEVE_QUEUE_FDS; i++)
+		if (fcntl(fds[i], F_GETFD) < 0)
+			_exit(7);
 }
 
 START_TEST(test_fds_not_kept)

@@ -35,8 +35,9 @@ reeve_queue *reeve_queue_free(reeve_queue *q)
 {
 	if (!q)
 		return NULL;
+	if (q->event_fd >= 0 && queue_has_fds(q))
+		(void)fd_close(q->event_fd);
 	region_done(&q->region);
-	(void)fd_close(q->event_fd);
 	free(q);
 	return NULL;
 }

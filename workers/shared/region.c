@@ -27,11 +27,19 @@
 
 static int map(int fd, size_t size, struct region *ret)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct stat st;
+	void *p;
 
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	*ret = (struct region){ .head = p, .size = size, .fd = fd };
+	*ret = (struct region){ .head = p,
+				.size = size,
+				.fd = fd,
+				.dev = st.st_dev,
+				.ino = st.st_ino };
 	return 0;
 }
 
@@ -90,9 +98,13 @@ int region_open(int fd, enum region_kind kind, size_t least, struct region *ret)
 
 void region_done(struct region *region)
 {
+	struct stat st;
+
 	if (region->head)
 		(void)munmap(region->head, region->size);
-	fd_close(region->fd);
+	if (region->fd >= 0 && fstat(region->fd, &st) == 0 &&
+	    st.st_dev == region->dev && st.st_ino == region->ino)
+		fd_close(region->fd);
 	*region = REGION_NONE;
 }
 

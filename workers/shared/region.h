@@ -40,6 +40,9 @@ struct region {
 	struct region_head *head; /* NULL: none */
 	size_t size;
 	int fd; /* CLOEXEC, the region's */
+	/* What is behind fd; a child that was forked may have closed it. */
+	dev_t dev;
+	ino_t ino;
 };
 
 #define REGION_NONE ((struct region){ .fd = -1 })
@@ -58,7 +61,8 @@ int region_check(int fd, struct region_head *ret);
 int region_open(int fd, enum region_kind kind, size_t least,
 		struct region *ret);
 
-/* Unmaps and closes, here only. */
+/* Unmaps and closes, here only. What else has taken the number of its fd stays
+ * open. */
 void region_done(struct region *region);
 
 /* ---- waiting ------------------------------------------------------------------ */
