@@ -159,7 +159,7 @@ static void obey(struct keeper *k)
 	}
 }
 
-static void tell(struct keeper *k)
+void keeper_tell(struct keeper *k)
 {
 	static const uint64_t one = 1;
 
@@ -190,7 +190,7 @@ static void take_turn(struct keeper *k)
 	obey(k);
 	keeper_watch(k);
 	keeper_fill(k);
-	tell(k);
+	keeper_tell(k);
 }
 
 static _Noreturn void leave(struct keeper *k, enum keeper_state state)
@@ -198,7 +198,7 @@ static _Noreturn void leave(struct keeper *k, enum keeper_state state)
 	atomic_store(&k->board->state, state);
 	atomic_fetch_add(&k->board->n_changes, 1);
 	k->has_news = true;
-	tell(k);
+	keeper_tell(k);
 	_exit(0);
 }
 

@@ -92,6 +92,11 @@ struct keeper {
 	unsigned n_patients;
 };
 
+/* --- keeper.c */
+
+/* Rings the owner, if there is something new on the board. */
+void keeper_tell(struct keeper *k);
+
 /* --- keeper_setup.c: each returns 0 or -errno */
 
 int keeper_setup(struct keeper *k, const struct keeper_config *config);

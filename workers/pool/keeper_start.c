@@ -277,6 +277,7 @@ static int start_on_offer(struct keeper *k, size_t i)
 void keeper_fill(struct keeper *k)
 {
 	size_t n_live = keeper_count_live(k), n_wanted = keeper_count_wanted(k);
+	bool is_first = true;
 
 	if (n_live >= n_wanted || k->now_usec < k->failures.not_before_usec)
 		return;
@@ -296,5 +297,8 @@ void keeper_fill(struct keeper *k)
 		}
 		n_live++;
 		k->has_news = true;
+		if (is_first) /* it may begin while the others are started */
+			keeper_tell(k);
+		is_first = false;
 	}
 }

@@ -27,13 +27,16 @@
 
 int pool_count_processes(int wanted, unsigned *ret_n)
 {
-	unsigned cpus = reeve_cpu_count();
+	unsigned cpus;
 
 	if (wanted < -1 || wanted > REEVE_PROCESSES_MAX)
 		return -EINVAL;
-	if (wanted > 0)
+	if (wanted > 0) {
 		*ret_n = (unsigned)wanted;
-	else if (wanted == 0 || cpus == 1)
+		return 0;
+	}
+	cpus = reeve_cpu_count(); /* looks at some files */
+	if (wanted == 0 || cpus == 1)
 		*ret_n = MIN(cpus, (unsigned)REEVE_PROCESSES_MAX);
 	else
 		*ret_n = MIN(cpus - 1, (unsigned)REEVE_PROCESSES_MAX);
