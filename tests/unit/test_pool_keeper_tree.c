@@ -307,6 +307,11 @@ START_TEST(test_workers_find_what_is_promised)
 	ck_assert_int_eq(r.shared->n_pids, 1);
 	ck_assert_str_eq(r.shared->comm, "rig:0");
 	ck_assert_int_eq(rig_count_gone(&r), 0);
+	/* and when the keeper has all that it will have */
+	atomic_store(&r.board->target, 2);
+	rig_ring(&r);
+	await(&r, r.shared->n_pids == 2);
+	ck_assert_int_eq(r.shared->n_fds, n_fds + 2);
 	rig_terminate(&r);
 	ck_assert_int_eq(dup2(stdin_fd, STDIN_FILENO), STDIN_FILENO);
 	fd_close(stdin_fd);

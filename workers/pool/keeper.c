@@ -214,6 +214,8 @@ void keeper_main(struct keeper_config *config)
 	atomic_store(&k.board->state, KEEPER_RUNNING);
 	take_turn(&k);
 	oom_open(&k.oom);
+	if (k.oom.fd >= 0)
+		k.oom.fd = keeper_hide_fd(&k, k.oom.fd);
 	while (!is_done(&k)) {
 		wait_for_events(&k);
 		take_turn(&k);
