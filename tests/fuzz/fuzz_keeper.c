@@ -186,7 +186,8 @@ static void step(uint8_t what)
 	switch (what % 10) {
 	case 0:
 		scribble(c->memory,
-			 sizeof(*c->memory) + SLOTS * sizeof(struct slot));
+			 sizeof(*c->memory) + SLOTS * (sizeof(struct slot) +
+						       sizeof(uint64_t)));
 		break;
 	case 1:
 		set_word();
@@ -326,9 +327,9 @@ int __wrap_keeper_setup(struct keeper *k, const struct keeper_config *config)
 
 static void *block(void *old, size_t size)
 {
-	void *p = old ? old : aligned_alloc(64, (size + 63) / 64 * 64);
+	void *p = old;
 
-	reeve_assert(p);
+	reeve_assert(p || posix_memalign(&p, 64, size) == 0);
 	return memset(p, 0, size);
 }
 
@@ -395,8 +396,9 @@ static void begin(void)
 		struct channel *c = &room.seats[i].channel;
 
 		c->memory =
-			block(c->memory,
-			      sizeof(*c->memory) + SLOTS * sizeof(struct slot));
+			block(c->memory, sizeof(*c->memory) +
+						 SLOTS * (sizeof(struct slot) +
+							  sizeof(uint64_t)));
 		c->n_slots = SLOTS;
 		atomic_store(&room.board->seats[i].offered, 1);
 	}

@@ -149,7 +149,8 @@ static void scribble_head(void)
 {
 	fuzz.is_forged = true;
 	scribble((unsigned char *)memory(),
-		 sizeof(struct channel_memory) + SLOTS * sizeof(struct slot));
+		 sizeof(struct channel_memory) +
+			 SLOTS * (sizeof(struct slot) + sizeof(uint64_t)));
 }
 
 static void set_word(void)
@@ -487,9 +488,9 @@ void __wrap_free(void *p)
 
 static void *block(void *old, size_t size)
 {
-	void *p = old ? old : aligned_alloc(64, size);
+	void *p = old;
 
-	reeve_assert(p);
+	reeve_assert(p || posix_memalign(&p, 64, size) == 0);
 	return memset(p, 0, size);
 }
 
@@ -513,7 +514,8 @@ static void begin(const uint8_t *data, size_t size)
 	uint8_t how;
 
 	c->memory = block(c->memory, sizeof(struct channel_memory) +
-					     SLOTS * sizeof(struct slot));
+					     SLOTS * (sizeof(struct slot) +
+						      sizeof(uint64_t)));
 	c->in = block(c->in, ARENA); /* on cache lines, as in a mapping */
 	c->out = block(c->out, ARENA);
 	c->n_slots = SLOTS;
