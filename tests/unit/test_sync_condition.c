@@ -79,6 +79,29 @@ START_TEST(test_bad_input)
 }
 END_TEST
 
+/* A child that was not given the lock's fd has its memory all the same: what it
+ * makes there is for that lock, whatever has the number now. */
+START_TEST(test_lock_without_its_fd)
+{
+	struct stage *x = stage_new();
+	int fd = reeve_lock_fd(x->lock), lock_fd = dup(fd);
+	reeve_condition *c, *opened;
+	reeve_lock *other;
+
+	ck_assert_int_eq(reeve_lock_open(lock_fd, &other), 0);
+	ck_assert_int_eq(dup2(reeve_condition_fd(x->condition), fd), fd);
+	ck_assert_int_eq(reeve_condition_new(x->lock, &c), 0);
+	ck_assert_int_eq(
+		reeve_condition_open(reeve_condition_fd(c), other, &opened), 0);
+	reeve_condition_free(opened);
+	reeve_condition_free(c);
+	reeve_lock_free(other);
+	stage_free(x);
+	(void)close(fd); /* not the lock's any more: left alone */
+	(void)close(lock_fd);
+}
+END_TEST
+
 START_TEST(test_without_the_lock)
 {
 	struct stage *x = stage_new();
@@ -457,8 +480,8 @@ START_TEST(test_random_kills)
 }
 END_TEST
 
-UNIT_MAIN("condition", test_bad_input, test_without_the_lock, test_timeout,
-	  test_order, test_notify_many, test_told_and_killed,
-	  test_nothing_for_the_late, test_dead_waiters, test_dead_notifier,
-	  test_notifier_at_every_instruction, test_waiter_at_every_instruction,
-	  test_random_kills)
+UNIT_MAIN("condition", test_bad_input, test_lock_without_its_fd,
+	  test_without_the_lock, test_timeout, test_order, test_notify_many,
+	  test_told_and_killed, test_nothing_for_the_late, test_dead_waiters,
+	  test_dead_notifier, test_notifier_at_every_instruction,
+	  test_waiter_at_every_instruction, test_random_kills)

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "workers/base/pure/macro.h"
 #include "workers/base/pure/usec.h"
@@ -286,9 +285,7 @@ int lock_take_back(reeve_lock *lock, uint32_t depth)
 
 ino_t lock_identity(const reeve_lock *lock)
 {
-	struct stat st;
-
-	return fstat(lock->region.fd, &st) == 0 ? st.st_ino : 0;
+	return lock->region.ino;
 }
 
 /* ---- for the parent of a process that ended ----------------------------------------- */
