@@ -88,11 +88,12 @@ static enum verdict look_at_all(FILE *to, reeve_manager *m)
 
 	if (v != IS_RIGHT)
 		return v;
+	/* before: a later death's is not what this server began with */
+	ledger.floor = atomic_load(&shared->kept);
 	atomic_store(&shared->is_seen, true);
 	r = ledger_read(&ledger, m);
 	if (r == -ESHUTDOWN)
 		return IS_OVER;
-	ledger.floor = atomic_load(&shared->kept);
 	wrong = r < 0 ? "cannot be read" : ledger_check(&ledger, &load);
 	if (wrong)
 		complain(to, "ledger", wrong, r);
