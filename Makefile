@@ -216,7 +216,7 @@ $(BUILD)/tests/replay/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/rep
 # They take the system's place.
 $(BUILD)/tests/%/fuzz_worker: ALL_LDFLAGS += -Wl,--wrap=_exit,--wrap=poll,--wrap=syscall,--wrap=write,--wrap=sched_yield \
 	-Wl,--wrap=pthread_sigmask,--wrap=sigtimedwait,--wrap=clock_monotonic_usec,--wrap=calloc,--wrap=realloc,--wrap=free
-$(BUILD)/tests/%/fuzz_keeper: ALL_LDFLAGS += -Wl,--wrap=_exit,--wrap=fork,--wrap=pipe2,--wrap=kill,--wrap=tgkill,--wrap=syscall \
+$(BUILD)/tests/%/fuzz_keeper: ALL_LDFLAGS += -Wl,--wrap=_exit,--wrap=fork,--wrap=lifeline_begin,--wrap=kill,--wrap=tgkill,--wrap=syscall \
 	-Wl,--wrap=epoll_pwait2,--wrap=madvise,--wrap=pread,--wrap=clock_monotonic_usec,--wrap=procstat_read,--wrap=tree_kill \
 	-Wl,--wrap=postmortem_describe,--wrap=keeper_setup,--wrap=oom_open
 

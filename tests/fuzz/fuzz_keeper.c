@@ -50,6 +50,7 @@ static struct room {
 	struct patient patient;
 	void *memories[8]; /* of patients */
 	int epoll_fd, owner_fd, keeper_fd, gone_fd, event_fd;
+	bool keeps_lifelines;
 } room;
 
 static const struct repair_way *const ways[] = {
@@ -313,6 +314,7 @@ int __wrap_keeper_setup(struct keeper *k, const struct keeper_config *config)
 		.children = room.children,
 		.children_size = TEXT_SIZE,
 		.first_fd = 64,
+		.keeps_lifelines = room.keeps_lifelines,
 		.oom.fd = -1,
 		.failures = { .limit = config->restart_limit,
 			      .interval_usec = config->restart_interval_usec },
@@ -360,6 +362,7 @@ static void configure(void)
 {
 	uint8_t how = take();
 
+	room.keeps_lifelines = !(how & 128);
 	room.config = (struct keeper_config){
 		.name = "fuzz",
 		.keeper_fd = room.keeper_fd,
@@ -404,7 +407,7 @@ static void begin(void)
 	}
 	room.workers = block(room.workers, SEATS * sizeof(struct worker));
 	for (size_t i = 0; i < SEATS; i++)
-		room.workers[i].lifeline_fd = -1;
+		room.workers[i].lifeline = LIFELINE_NONE;
 	room.names = block(room.names, SEATS * KEEPER_COMM_SIZE);
 	room.children = block(room.children, TEXT_SIZE);
 	room.patient = (struct patient){ .event_fd = room.event_fd };
@@ -419,9 +422,6 @@ static void end(void)
 {
 	for (unsigned i = 0; i < world.n_lives; i++)
 		fd_close(world.lives[i].lifeline_fd);
-	for (size_t i = 0; i < SEATS; i++)
-		fd_close(world.last_fds[i]);
-	fd_close(world.next_lifeline);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -430,7 +430,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		furnish();
 	fuzz = (struct fuzz){ .script = { data, size } };
 	world = (struct world){ .now_usec = USEC_PER_SEC,
-				.next_lifeline = -1,
 				.death_fd = world.death_fd };
 	begin();
 	configure();

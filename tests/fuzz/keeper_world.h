@@ -43,11 +43,9 @@ static struct world {
 	unsigned n_lives;
 	bool does_fork_fail;
 	uint64_t now_usec;
-	int death_fd;	   /* stands for SIGCHLD */
-	int next_lifeline; /* of the worker that is about to be forked */
+	int death_fd; /* stands for SIGCHLD */
 	struct keeper *keeper;
-	int last_fds[SEATS]; /* of the keeper, when it left */
-	bool has_news;	     /* there is something to wake up for */
+	bool has_news; /* there is something to wake up for */
 	int code;
 	sigjmp_buf out;
 } world;
@@ -135,8 +133,8 @@ _Noreturn void __real__exit(int code);
 _Noreturn void __wrap__exit(int code);
 pid_t __real_fork(void);
 pid_t __wrap_fork(void);
-int __real_pipe2(int fds[2], int flags);
-int __wrap_pipe2(int fds[2], int flags);
+void __real_lifeline_begin(const struct keeper *k, size_t i);
+void __wrap_lifeline_begin(const struct keeper *k, size_t i);
 int __wrap_kill(pid_t pid, int signo);
 int __wrap_tgkill(pid_t pid, pid_t tid, int signo);
 long __wrap_syscall(long number, ...);
@@ -155,20 +153,24 @@ _Noreturn void __wrap__exit(int code)
 	if (!world.is_inside)
 		__real__exit(code);
 	world.code = code;
-	for (size_t i = 0; i < SEATS; i++)
-		world.last_fds[i] = world.keeper->workers[i].lifeline_fd;
+	for (size_t i = 0; i < SEATS; i++) {
+		const struct lifeline *l = &world.keeper->workers[i].lifeline;
+
+		reeve_assert(l->fd < 0 && l->worker_fd < 0);
+	}
 	siglongjmp(world.out, 1);
 }
 
-int __wrap_pipe2(int fds[2], int flags)
+/* It has been forked: what it inherited. */
+void __wrap_lifeline_begin(const struct keeper *k, size_t i)
 {
-	int r = __real_pipe2(fds, flags);
+	struct life *l = find_life(k->workers[i].pid);
 
-	if (r == 0 && world.is_inside) {
-		fd_close(world.next_lifeline);
-		world.next_lifeline = fcntl(fds[1], F_DUPFD_CLOEXEC, 0);
-	}
-	return r;
+	reeve_assert(l && l->is_worker && l->lifeline_fd < 0);
+	l->lifeline_fd =
+		fcntl(k->workers[i].lifeline.worker_fd, F_DUPFD_CLOEXEC, 0);
+	reeve_assert(l->lifeline_fd >= 0);
+	__real_lifeline_begin(k, i);
 }
 
 /* While it closes there may be more than wanted: successors for what is queued. */
@@ -186,7 +188,6 @@ static pid_t start_worker(void)
 		return -1;
 	}
 	reeve_assert(count_workers() <= most);
-	l->lifeline_fd = TAKE_FD(world.next_lifeline);
 	return pid_of(l);
 }
 

@@ -41,6 +41,7 @@ enum deed {
 	DO_SPIN,   /* for item_size microseconds */
 	DO_FAMILY, /* descendants of all kinds, which stay; then hangs */
 	DO_FORK,   /* a child strays into the worker's loop; says its pid */
+	DO_CHILD,  /* a child, which stays */
 	DO_ITEMS   /* item_size of them, of out_stride microseconds each */
 };
 
@@ -153,6 +154,10 @@ static void rig_do(const struct slot *slot, struct rig_shared *s)
 		break;
 	case DO_FAMILY:
 		rig_family(s);
+	case DO_CHILD:
+		if (fork() == 0)
+			rig_stay(s);
+		break;
 	case DO_FORK:
 		if (fork() == 0)
 			rig_say_pid(s);

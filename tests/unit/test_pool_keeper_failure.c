@@ -208,7 +208,8 @@ START_TEST(test_refused_starts_are_retried)
 }
 END_TEST
 
-/* One that left to be replaced cannot be: it is told, and its queue is kept. */
+/* One that left to be replaced cannot be: it is told, and its queue is kept. (Those
+ * who live for some milliseconds leave no lifeline to the next one.) */
 START_TEST(test_a_refused_recycle_is_told)
 {
 	struct rlimit limit, none = { 0 };
@@ -221,7 +222,7 @@ START_TEST(test_a_refused_recycle_is_told)
 	none.rlim_max = limit.rlim_max;
 	ck_assert_int_eq(prlimit(r.keeper, RLIMIT_NOFILE, &none, NULL), 0);
 	for (int i = 0; i < 3; i++)
-		rig_publish(&r, 0, DO_NOTHING, 0);
+		rig_publish(&r, 0, DO_SPIN, 20000);
 	ck_assert_uint_eq(rig_await_end(&r, 0)->cause, CAUSE_LEFT);
 	ck_assert_uint_eq(rig_state(&r, 0, 2), SLOT_QUEUED);
 	ck_assert_int_eq(prlimit(r.keeper, RLIMIT_NOFILE, &limit, NULL), 0);

@@ -273,7 +273,9 @@ static int look_around(const struct keeper_seat *seat, int lifeline_fd,
 	s->is_stdin_null = fstat(STDIN_FILENO, &st) == 0 &&
 			   S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 	(void)prctl(PR_GET_NAME, s->comm, 0, 0, 0);
-	if (getpgrp() == getpid() && seat->bell_fd > lifeline_fd)
+	if (getpgrp() == getpid() && seat->bell_fd != lifeline_fd &&
+	    fcntl(seat->bell_fd, F_GETFD) == FD_CLOEXEC &&
+	    fcntl(lifeline_fd, F_GETFD) == FD_CLOEXEC)
 		rig_say_pid(s);
 	return rig_worker(seat, lifeline_fd, arg);
 }

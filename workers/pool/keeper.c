@@ -9,7 +9,7 @@
  * they are, so a turn that comes too late or twice does no harm.
  *
  * An idle pool sleeps: the wait ends with the next deadline, and there is none
- * when all workers are ready and have nothing to do.
+ * when all workers are ready and armed (keeper_lifeline.c), and have nothing to do.
  */
 #include "workers/pool/keeper.h"
 
@@ -30,10 +30,6 @@
 
 #define EVENTS_MAX 64
 
-/* From the end of its lifeline to its death a worker that exits needs some
- * microseconds. One that lives on for this long was cut off. */
-#define CUT_OFF_USEC UINT64_C(50000)
-
 /* --- what has happened --------------------------------------------------------- */
 
 static void empty_bell(int fd)
@@ -53,23 +49,6 @@ static void read_deaths(struct keeper *k)
 	k->has_deaths = true;
 }
 
-/* A byte asks for leave. The end of the file: it has closed everything, or
- * executed, or is just exiting. */
-static void read_lifeline(struct keeper *k, size_t i)
-{
-	struct worker *w = &k->workers[i];
-	char bytes[64];
-	ssize_t n = read(w->lifeline_fd, bytes, sizeof(bytes));
-
-	if (n > 0) {
-		w->has_asked = true;
-	} else if (n == 0) {
-		w->cut_off_usec = usec_add(k->now_usec, CUT_OFF_USEC);
-		(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, w->lifeline_fd,
-				NULL);
-	}
-}
-
 static void note_event(struct keeper *k, uint64_t event)
 {
 	switch (event) {
@@ -84,14 +63,14 @@ static void note_event(struct keeper *k, uint64_t event)
 		read_deaths(k);
 		return;
 	default: /* not one of the enum: behind EVENT_LIFELINE */
-		read_lifeline(k, event - EVENT_LIFELINE);
+		lifeline_read(k, event - EVENT_LIFELINE);
 	}
 }
 
 /* When the next turn is due though nothing happens. */
 static uint64_t next_turn_usec(const struct keeper *k)
 {
-	uint64_t next = keeper_watch_next_usec(k);
+	uint64_t next = MIN(keeper_watch_next_usec(k), lifeline_next_usec(k));
 
 	if (k->has_deaths)
 		return k->now_usec;
@@ -180,6 +159,7 @@ static bool is_done(const struct keeper *k)
 
 static void take_turn(struct keeper *k)
 {
+	lifeline_arm(k);
 	if (k->has_deaths) {
 		keeper_reap(k);
 		keeper_repair(k);

@@ -96,8 +96,8 @@ struct keeper_config {
 	 * /dev/null, stdout and stderr are the owner's; signals are as in a new
 	 * program. It leads a process group. lifeline_fd is CLOEXEC and stays
 	 * open: its end of file tells the keeper that the worker closed
-	 * everything or executed. A byte written to it says "due": see
-	 * task_due. */
+	 * everything or executed, though not in its first 10 ms. A byte
+	 * written to it says "due": see task_due. */
 	int (*worker_main)(const struct keeper_seat *seat, int lifeline_fd,
 			   void *arg);
 	void *arg;

@@ -368,23 +368,15 @@ static void tell_end(struct keeper *k, size_t i, enum seat_cause cause)
 	k->has_news = true;
 }
 
-/* Children that are on their way to their exec may hold what we close. */
-static void close_lifeline(const struct keeper *k, struct worker *w)
-{
-	if (w->cut_off_usec == 0)
-		(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, w->lifeline_fd,
-				NULL);
-	w->lifeline_fd = fd_close(w->lifeline_fd);
-}
-
 static void settle(struct keeper *k, size_t i)
 {
 	struct worker *w = &k->workers[i];
 	struct verdict v = judge(k, i);
 
-	close_lifeline(k, w);
+	lifeline_end(k, i, v.is_clean && k->n_sweeps == 0); /* no orphan */
 	if (has_to_recycle(k, i, &v) && keeper_start(k, i, true) == 0)
 		return;
+	lifeline_close(k, i);
 	if (v.is_failed_start)
 		count_failure(k, i, &v);
 	else if (is_hasty(k, i, &v))
@@ -395,7 +387,7 @@ static void settle(struct keeper *k, size_t i)
 	*w = (struct worker){
 		.turn = w->turn,
 		.generation = w->generation,
-		.lifeline_fd = -1,
+		.lifeline = LIFELINE_NONE,
 	};
 }
 

@@ -4,6 +4,7 @@
  *   keeper_setup.c    becoming the keeper: signals, fds, mappings
  *   keeper_start.c    starting workers: when, where, and the fork
  *   keeper_end.c      the dead: reaped, judged, told; what they left
+ *   keeper_lifeline.c who closed everything, or executed
  *   keeper_watch.c    deadlines of tasks and starts
  *   keeper_leave.c    who is too old or too large, and who may leave
  *   keeper_repair.c   what the dead shared with others
@@ -36,11 +37,18 @@ struct watch {
 	uint64_t since_usec; /* seen first; it began up to one look earlier */
 };
 
+/* A pipe: see keeper_lifeline.c. -1: none, or not ours any more. */
+struct lifeline {
+	int fd, worker_fd; /* to be read; to be written */
+};
+
+#define LIFELINE_NONE ((struct lifeline){ -1, -1 })
+
 /* The process on a seat; pid 0: there is none. */
 struct worker {
 	pid_t pid;
 	uint32_t turn, generation; /* outlive the process */
-	int lifeline_fd;
+	struct lifeline lifeline;
 	enum seat_cause cause; /* OWN until we end it for another */
 	uint64_t started_usec, cut_off_usec; /* 0: not cut off */
 	uint64_t stopped_usec;		     /* since then; 0: it is not */
@@ -78,6 +86,7 @@ struct keeper {
 	int first_fd;		 /* ours are from here; bells come first */
 	struct rlimit fds_limit; /* the owner's */
 	bool is_fds_limit_raised, is_in_valgrind;
+	bool keeps_lifelines; /* there is room for both ends of all */
 
 	bool is_owner_gone, has_deaths, has_children, has_news;
 	unsigned n_sweeps;     /* in a row that found orphans */
@@ -119,6 +128,26 @@ int keeper_start(struct keeper *k, size_t i, bool is_recycled);
 
 /* True when one is missing and a seat free: only the delay stands between. */
 bool keeper_has_to_fill(const struct keeper *k);
+
+/* --- keeper_lifeline.c */
+
+/* Sees that the next worker on seat i has one. Returns 0 or -errno. */
+int lifeline_open(const struct keeper *k, size_t i);
+
+/* It was forked, and has it. */
+void lifeline_begin(const struct keeper *k, size_t i);
+
+/* It can be read. */
+void lifeline_read(const struct keeper *k, size_t i);
+
+/* The worker is dead; is_clean: nobody is left who could have it, so that the next
+ * worker may. */
+void lifeline_end(const struct keeper *k, size_t i, bool is_clean);
+void lifeline_close(const struct keeper *k, size_t i);
+
+/* Arms those that are due; when that will be. */
+void lifeline_arm(const struct keeper *k);
+uint64_t lifeline_next_usec(const struct keeper *k);
 
 /* --- keeper_end.c */
 

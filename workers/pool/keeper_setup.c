@@ -30,7 +30,9 @@
 #include "workers/pool/keeper_event.h"
 #include "workers/pool/shares.h"
 
-#define FDS_OWN		  16	/* beside a bell and a lifeline for each seat */
+#define FDS_OWN		  16	/* beside those for each seat: */
+#define FDS_OF_SEAT	  3	/* a bell, both ends of a lifeline */
+#define FDS_OF_SEAT_MIN	  2	/* the worker's end is not kept */
 #define CHILDREN_TEXT_MIN 65536 /* thousands of orphans in one look */
 #define CHILD_TEXT_MAX	  8	/* "4194304 " */
 
@@ -111,9 +113,9 @@ static int raise_fds_limit(struct keeper *k, rlim_t wanted)
 }
 
 /* Of ours above those of the program. */
-static rlim_t count_own_fds(const struct keeper *k)
+static rlim_t count_own_fds(const struct keeper *k, unsigned of_seat)
 {
-	return 2 * k->n_seats + FDS_OWN;
+	return of_seat * k->n_seats + FDS_OWN;
 }
 
 /* The program may have all that it is allowed: before the first one that we
@@ -125,10 +127,10 @@ static int make_room_for_fds(struct keeper *k)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
-	if (limit.rlim_max - limit.rlim_cur < count_own_fds(k))
+	if (limit.rlim_max - limit.rlim_cur < count_own_fds(k, FDS_OF_SEAT))
 		limit.rlim_cur = limit.rlim_max;
 	else
-		limit.rlim_cur += count_own_fds(k);
+		limit.rlim_cur += count_own_fds(k, FDS_OF_SEAT);
 	r = raise_fds_limit(k, limit.rlim_cur);
 	return r == -EMFILE ? 0 : r;
 }
@@ -172,7 +174,13 @@ static int hide_fds(struct keeper *k)
 	if (r < 0)
 		return r;
 	k->first_fd = r + 1;
-	r = raise_fds_limit(k, (rlim_t)k->first_fd + count_own_fds(k));
+	r = raise_fds_limit(k, (rlim_t)k->first_fd +
+				       count_own_fds(k, FDS_OF_SEAT));
+	k->keeps_lifelines = r == 0;
+	if (r == -EMFILE)
+		r = raise_fds_limit(k,
+				    (rlim_t)k->first_fd +
+					    count_own_fds(k, FDS_OF_SEAT_MIN));
 	if (r == 0)
 		r = hide_bells(k);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(own); i++) {
@@ -224,7 +232,7 @@ static int allocate(struct keeper *k)
 	if (!k->names)
 		return -ENOMEM;
 	for (size_t i = 0; i < k->n_seats; i++) {
-		k->workers[i].lifeline_fd = -1;
+		k->workers[i].lifeline = LIFELINE_NONE;
 		(void)snprintf(k->names[i], sizeof(k->names[i]), "%.9s:%hu",
 			       k->config->name, (unsigned short)i);
 	}

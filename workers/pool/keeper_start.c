@@ -19,11 +19,9 @@
 #include "workers/pool/keeper_room.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -45,11 +43,14 @@ static void close_fds(int first, unsigned last)
 	(void)syscall(SYS_close_range, (unsigned)first, last, 0U);
 }
 
-static void close_hidden_fds(const struct keeper *k, int bell_fd)
+/* The bells come first; the lifeline is hidden behind them, or not at all. */
+static void close_hidden_fds(const struct keeper *k, int bell, int lifeline)
 {
-	if (bell_fd > k->first_fd)
-		close_fds(k->first_fd, (unsigned)bell_fd - 1);
-	close_fds(bell_fd + 1, ~0U);
+	if (bell > k->first_fd)
+		close_fds(k->first_fd, (unsigned)bell - 1);
+	if (lifeline > bell + 1)
+		close_fds(bell + 1, (unsigned)lifeline - 1);
+	close_fds(MAX(bell, lifeline) + 1, ~0U);
 }
 
 /* They are not inherited; but valgrind believes so, and its leak check would read
@@ -79,7 +80,7 @@ static _Noreturn void run_worker(const struct keeper *k, size_t i, int lifeline)
 	(void)syscall(SYS_setpgid, 0, 0);
 	(void)syscall(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	(void)syscall(SYS_prctl, PR_SET_NAME, k->names[i], 0, 0, 0);
-	close_hidden_fds(k, seat->bell_fd);
+	close_hidden_fds(k, seat->bell_fd, lifeline);
 	(void)syscall(SYS_madvise, seat->channel.memory,
 		      seat->channel.size_bytes, MADV_DONTFORK);
 	if (k->is_in_valgrind)
@@ -150,35 +151,11 @@ static void show_worker(struct keeper *k, size_t i)
 	atomic_fetch_add(&k->board->n_changes, 1);
 }
 
-/* Returns the keeper's end, hidden and watched; -errno. */
-static int open_lifeline(const struct keeper *k, size_t i, int *ret_worker_fd)
-{
-	struct epoll_event e = { .events = EPOLLIN,
-				 .data.u64 = EVENT_LIFELINE + i };
-	int fds[2], fd;
-
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	fds[1] = fd_lift(fds[1]);
-	fd = keeper_hide_fd(k, fds[0]);
-	if (fd >= 0 && epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
-		int r = -errno;
-
-		fd_close(fd);
-		fd = r;
-	}
-	if (fd < 0) {
-		fd_close(fds[1]);
-		return fd;
-	}
-	*ret_worker_fd = fds[1];
-	return fd;
-}
-
 /* The fork, with the one channel. Returns the pid or -errno. */
-static pid_t fork_worker(const struct keeper *k, size_t i, int lifeline)
+static pid_t fork_worker(const struct keeper *k, size_t i)
 {
 	const struct channel *c = &k->seats[i].channel;
+	int lifeline = k->workers[i].lifeline.worker_fd;
 	pid_t pid;
 
 	if (madvise(c->memory, c->size_bytes, MADV_DOFORK) < 0)
@@ -195,32 +172,31 @@ static pid_t fork_worker(const struct keeper *k, size_t i, int lifeline)
 int keeper_start(struct keeper *k, size_t i, bool is_recycled)
 {
 	struct worker *w = &k->workers[i];
-	int lifeline = -1, fd;
 	uint64_t position;
 	pid_t pid;
+	int r = lifeline_open(k, i);
 
-	fd = open_lifeline(k, i, &lifeline);
-	if (fd < 0)
-		return fd;
+	if (r < 0)
+		return r;
 	position = k->seats[i].channel.memory->signs.position;
 	prepare_channel(k, i, w->generation + 1);
-	pid = fork_worker(k, i, lifeline);
-	fd_close(lifeline);
+	pid = fork_worker(k, i);
 	if (pid < 0) {
-		fd_close(fd);
+		lifeline_close(k, i);
 		return pid;
 	}
 	*w = (struct worker){
 		.pid = pid,
 		.turn = w->turn,
 		.generation = w->generation + 1,
-		.lifeline_fd = fd,
+		.lifeline = w->lifeline,
 		.started_usec = k->now_usec,
 		.age_due_usec = keeper_age_due_usec(k),
 		.first_position = position,
 		.is_recycled = is_recycled,
 		.watch.slot = w->watch.slot,
 	};
+	lifeline_begin(k, i);
 	show_worker(k, i);
 	failures_pass(&k->failures);
 	return 0;
