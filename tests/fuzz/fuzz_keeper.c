@@ -15,6 +15,7 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 
 #include "workers/base/pure/usec.h"
 #include "workers/pool/keeper_event.h"
@@ -25,6 +26,7 @@
 #define LAST_TURNS 64  /* then: to bury everybody */
 #define IDLE_MAX   32  /* turns in a row without a reason */
 #define TEXT_SIZE  44  /* of the children: within a number */
+#define UNREAD_MAX 200 /* bytes on a lifeline: some turns of the keeper's */
 #define GRACE_MAX  (USEC_PER_SEC / 8)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -119,12 +121,14 @@ static void use_lifeline(void)
 	struct life *l = any_life(take());
 	static const char bytes[80];
 	uint8_t n = take();
+	int n_unread = 0;
 
 	if (!l || l->lifeline_fd < 0)
 		return;
+	(void)ioctl(l->lifeline_fd, FIONREAD, &n_unread);
 	if (n == 0xff)
 		l->lifeline_fd = fd_close(l->lifeline_fd);
-	else
+	else if (n_unread < UNREAD_MAX)
 		(void)!write(l->lifeline_fd, bytes, n % sizeof(bytes));
 }
 
