@@ -23,6 +23,55 @@ static int check(const struct bench *b)
 	return 0;
 }
 
+/* Returns false for an option that there is not. */
+static bool set_option(struct bench *b, int option, unsigned long n)
+{
+	switch (option) {
+	case 'n':
+		b->n_items = n;
+		break;
+	case 's':
+		b->item_size = n;
+		break;
+	case 'r':
+		b->n_rounds = n;
+		break;
+	case 'w':
+		b->workers = (unsigned)n;
+		break;
+	case 'W':
+		b->window = (unsigned)n;
+		break;
+	case 'c':
+		b->chunk = (unsigned)n;
+		break;
+	case 'm':
+		b->max_tasks = (unsigned)n;
+		break;
+	case 'l':
+		b->n_loops = n;
+		break;
+	case 'i':
+		b->idle_usec = (unsigned)n;
+		break;
+	case 'b':
+		b->ballast_mb = n;
+		break;
+	case 'x':
+		b->context = (int)n;
+		break;
+	case 't':
+		b->is_threaded = true;
+		break;
+	case 'f':
+		b->is_fresh = true;
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
 int bench_parse(int argc, char **argv, struct bench *ret)
 {
 	struct bench b = {
@@ -40,49 +89,8 @@ int bench_parse(int argc, char **argv, struct bench *ret)
 	while ((option = getopt(argc, argv, "n:s:r:w:W:c:m:l:i:b:x:tf")) > 0) {
 		unsigned long n = optarg ? strtoul(optarg, NULL, 10) : 1;
 
-		switch (option) {
-		case 'n':
-			b.n_items = n;
-			break;
-		case 's':
-			b.item_size = n;
-			break;
-		case 'r':
-			b.n_rounds = n;
-			break;
-		case 'w':
-			b.workers = (unsigned)n;
-			break;
-		case 'W':
-			b.window = (unsigned)n;
-			break;
-		case 'c':
-			b.chunk = (unsigned)n;
-			break;
-		case 'm':
-			b.max_tasks = (unsigned)n;
-			break;
-		case 'l':
-			b.n_loops = n;
-			break;
-		case 'i':
-			b.idle_usec = (unsigned)n;
-			break;
-		case 'b':
-			b.ballast_mb = n;
-			break;
-		case 'x':
-			b.context = (int)n;
-			break;
-		case 't':
-			b.is_threaded = true;
-			break;
-		case 'f':
-			b.is_fresh = true;
-			break;
-		default:
+		if (!set_option(&b, option, n))
 			return -EINVAL;
-		}
 	}
 	*ret = b;
 	return check(&b);
