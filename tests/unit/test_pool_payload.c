@@ -224,10 +224,15 @@ START_TEST(test_large_of_two)
 	const struct reeve_apply_spec spec = { .input_stays = true };
 	struct reeve_pool *pool =
 		new_pool(0, (struct reeve_pool_spec){ .processes = 2 });
+	struct reeve_pool_stats stats = { .n_live = 0 };
 	struct reeve_result *results[2];
 	const void *view;
 	size_t size;
 
+	while (stats.n_live < 2) { /* else the first one has both */
+		(void)reeve_pool_dispatch(pool);
+		reeve_pool_stats(pool, &stats);
+	}
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(reeve_pool_apply_async(pool, echo, large,
 							LARGE, &spec,
