@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
+#include "tests/fuzz/script.h"
 #include "workers/base/pure/usec.h"
 #include "workers/pool/keeper_event.h"
 #include "workers/shared/repair.h"
@@ -30,11 +31,6 @@
 #define GRACE_MAX  (USEC_PER_SEC / 8)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
 
 static struct fuzz {
 	struct script script;
@@ -62,12 +58,7 @@ static const struct repair_way *const ways[] = {
 
 static uint8_t take(void)
 {
-	struct script *s = &fuzz.script;
-
-	if (s->left == 0)
-		return 0;
-	s->left--;
-	return *s->data++;
+	return script_take(&fuzz.script);
 }
 
 static void silence(int fd)

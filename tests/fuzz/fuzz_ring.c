@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/fuzz/script.h"
 #include "workers/base/pure/macro.h"
 #include "workers/pool/engine.h"
 
@@ -20,11 +21,6 @@
 #define STEPS_MAX 256
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
 
 struct task {
 	struct job job;
@@ -161,17 +157,9 @@ static const struct job_type type = {
 
 /* ---- what may happen ---------------------------------------------------- */
 
-static uint8_t take(struct script *s)
-{
-	if (s->left == 0)
-		return 0;
-	s->left--;
-	return *s->data++;
-}
-
 static void submit(struct script *s)
 {
-	uint8_t shape = take(s);
+	uint8_t shape = script_take(s);
 	struct task *t = &fuzz.tasks[fuzz.n_tasks];
 
 	if (fuzz.n_tasks == TASKS)
@@ -197,17 +185,18 @@ static void scribble(struct script *s, unsigned port)
 	unsigned char *memory = (unsigned char *)channels[port].memory;
 	size_t room =
 		sizeof(struct channel_memory) + SLOTS * sizeof(struct slot);
-	size_t at = ((size_t)take(s) << 8 | take(s)) % room, n = take(s);
+	size_t at = ((size_t)script_take(s) << 8 | script_take(s)) % room,
+	       n = script_take(s);
 
 	for (; n > 0 && at < room && s->left > 0; n--)
-		memory[at++] = take(s);
+		memory[at++] = script_take(s);
 }
 
 /* It changes a slot as an honest worker could, or with a lie of the right tag. */
 static void set_word(struct script *s, unsigned port)
 {
-	struct slot *slot = channel_slot(&channels[port], take(s));
-	uint8_t state = take(s), item = take(s);
+	struct slot *slot = channel_slot(&channels[port], script_take(s));
+	uint8_t state = script_take(s), item = script_take(s);
 
 	atomic_store(&slot->word, slot_word((enum slot_state)state,
 					    slot_word_tag(slot->word), item));
@@ -216,7 +205,7 @@ static void set_word(struct script *s, unsigned port)
 /* Of a slot, or one of a loose chunk at the arena's beginning. */
 static void set_output(struct script *s, unsigned port)
 {
-	uint8_t which = take(s);
+	uint8_t which = script_take(s);
 	struct slot_result *result =
 		which & 0x80
 			? (struct slot_result *)(void *)channels[port].out +
@@ -233,8 +222,8 @@ static void set_output(struct script *s, unsigned port)
 		UINT32_MAX - 63,
 	};
 
-	result->size = values[take(s) % ARRAY_SIZE(values)];
-	result->offset = values[take(s) % ARRAY_SIZE(values)];
+	result->size = values[script_take(s) % ARRAY_SIZE(values)];
+	result->offset = values[script_take(s) % ARRAY_SIZE(values)];
 }
 
 static void die(unsigned port)
@@ -248,7 +237,7 @@ static void die(unsigned port)
 
 static void cancel(struct script *s)
 {
-	uint8_t which = take(s);
+	uint8_t which = script_take(s);
 
 	if (which < fuzz.n_tasks)
 		(void)engine_cancel(&fuzz.engine, &fuzz.tasks[which].job);
@@ -256,7 +245,7 @@ static void cancel(struct script *s)
 
 static void step(struct script *s)
 {
-	uint8_t what = take(s);
+	uint8_t what = script_take(s);
 	unsigned port = what >> 7;
 
 	switch (what % 10) {

@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/fuzz/script.h"
 #include "workers/base/pure/macro.h"
 #include "workers/base/sys/clock.h"
 #include "workers/pool/arena.h"
@@ -37,11 +38,6 @@
 #define LIFELINE_FD -78
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
 
 static struct fuzz {
 	struct script script;
@@ -63,12 +59,7 @@ static struct fuzz {
 
 static uint8_t take(void)
 {
-	struct script *s = &fuzz.script;
-
-	if (s->left == 0)
-		return 0;
-	s->left--;
-	return *s->data++;
+	return script_take(&fuzz.script);
 }
 
 /* Numbers near some bound more often than others. */

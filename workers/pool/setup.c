@@ -382,10 +382,11 @@ pid_t setup_start_keeper(const struct reeve_pool *pool,
 			       : fork_keeper(config, pool->board_size,
 					     ret_pidfd);
 	pid = execute_keeper(pool, config);
-	if (pid >
-	    0) /* not reaped by anybody but us: it is still that process */
-		*ret_pidfd = fd_lift(pidfd_open(pid, 0));
-	if (pid > 0 && *ret_pidfd < 0)
+	if (pid < 0)
+		return pid;
+	/* Not reaped by anybody but us: it is still that process. */
+	*ret_pidfd = fd_lift(pidfd_open(pid, 0));
+	if (*ret_pidfd < 0)
 		*ret_pidfd = -errno;
 	return pid;
 }
